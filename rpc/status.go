@@ -1,0 +1,16 @@
+package rpc
+
+// Operations on the cluster's own state. They are answered by any server.
+var (
+	StatusLeader = Method[StatusRequest, LeaderReply]{Name: "Status.Leader", Idempotent: true}
+	StatusPeers  = Method[StatusRequest, PeersReply]{Name: "Status.Peers", Idempotent: true}
+)
+
+// StatusRequest asks about a datacenter's Raft cluster.
+type StatusRequest struct{ Target }
+
+// LeaderReply holds the leader's address (host:port), "" while there is none.
+type LeaderReply struct{ Leader string }
+
+// PeersReply lists the addresses of all Raft servers.
+type PeersReply struct{ Peers []string }
