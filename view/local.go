@@ -1,0 +1,79 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"consul.internal/catalog"
+	"consul.internal/internal/fault"
+)
+
+// ErrNotReady says that a directory has not been filled yet, so that the
+// absence of a name means nothing.
+var ErrNotReady = fault.Newf(fault.Unavailable, "the catalog of this datacenter has not been loaded yet")
+
+// State is how fresh an answer from a view is.
+type State struct {
+	Index uint64 // the catalog's index that the answer holds at least
+	Stale bool   // the view has lost its source and may be behind
+}
+
+// Local answers questions about the own datacenter from one directory. Its
+// methods never wait: the context is for sources that must fetch first.
+//
+// An absent name is a nil value without an error. Another datacenter is
+// fault.NotFound. While the directory is not ready it gives what it has, and
+// ErrNotReady for what it has not.
+type Local struct {
+	datacenter string
+	dir        *Directory
+}
+
+// NewLocal returns a Local for the datacenter that dir is fed from.
+func NewLocal(datacenter string, dir *Directory) *Local {
+	return &Local{datacenter: datacenter, dir: dir}
+}
+
+// Service returns what is known of a service; an empty datacenter is the own one.
+func (l *Local) Service(_ context.Context, datacenter, name string) (*Service, State, error) {
+	return answer(l, datacenter, l.dir.Service, name)
+}
+
+// Node returns what is known of a node.
+func (l *Local) Node(_ context.Context, datacenter, name string) (*Node, State, error) {
+	return answer(l, datacenter, l.dir.Node, name)
+}
+
+// Address returns who has an address.
+func (l *Local) Address(_ context.Context, datacenter string, a netip.Addr) (*Address, State, error) {
+	return answer(l, datacenter, l.dir.Address, a)
+}
+
+func answer[K, V any](l *Local, datacenter string, lookup func(K) *V, key K) (*V, State, error) {
+	st, err := l.state(datacenter)
+	if err != nil && !errors.Is(err, ErrNotReady) {
+		return nil, st, err
+	}
+	v := lookup(key)
+	if v != nil {
+		err = nil
+	}
+	return v, st, err
+}
+
+// State returns how fresh the datacenter's answers are.
+func (l *Local) State(_ context.Context, datacenter string) (State, error) {
+	return l.state(datacenter)
+}
+
+func (l *Local) state(datacenter string) (State, error) {
+	if datacenter != "" && !catalog.EqualFold(datacenter, l.datacenter) {
+		return State{}, fault.Newf(fault.NotFound, "no datacenter %q is known here", datacenter)
+	}
+	st := State{Index: l.dir.Index()}
+	if !l.dir.Ready() {
+		return st, ErrNotReady
+	}
+	return st, nil
+}
