@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+
+	"consul.internal/catalog"
+	"consul.internal/internal/filter"
+	"consul.internal/rpc"
+	"github.com/hashicorp/go-memdb"
+)
+
+func (s *Server) healthService(ctx context.Context, in *rpc.ServiceRequest) (*rpc.InstancesReply, error) {
+	if in.Service == "" {
+		return nil, required("service name")
+	}
+	f, err := filter.New[*catalog.Instance](in.Filter)
+	if err != nil {
+		return nil, err
+	}
+	out := new(rpc.InstancesReply)
+	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+		index, instances := s.store.State().ServiceInstances(ws, in.Service, in.Connect)
+		if in.Ingress {
+			instances = nil // nothing is bound to a gateway without the mesh
+		}
+		instances = keep(instances, func(i *catalog.Instance) bool {
+			return hasMeta(i.Node.Meta, in.NodeMeta) && hasTags(i, in.Tags) && (!in.Passing || i.Status() == catalog.Passing)
+		})
+		out.Instances, err = filter.Slice(f, instances)
+		return index, err
+	})
+	return out, err
+}
+
+func (s *Server) healthNode(ctx context.Context, in *rpc.NodeRequest) (*rpc.ChecksReply, error) {
+	if in.Node == "" {
+		return nil, required("node")
+	}
+	return s.checks(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.Check) {
+		return s.store.State().NodeChecks(ws, in.Node)
+	})
+}
+
+func (s *Server) healthChecks(ctx context.Context, in *rpc.ChecksRequest) (*rpc.ChecksReply, error) {
+	if in.Service == "" {
+		return nil, required("service name")
+	}
+	return s.checks(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.Check) {
+		return s.store.State().ServiceChecks(ws, in.Service)
+	})
+}
+
+func (s *Server) healthState(ctx context.Context, in *rpc.StateRequest) (*rpc.ChecksReply, error) {
+	return s.checks(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.Check) {
+		return s.store.State().ChecksInState(ws, in.State)
+	})
+}
+
+// checks performs a read whose result is a list of checks.
+func (s *Server) checks(ctx context.Context, opts *rpc.ReadOptions, run func(memdb.WatchSet) (uint64, []*catalog.Check)) (*rpc.ChecksReply, error) {
+	f, err := filter.New[*catalog.Check](opts.Filter)
+	if err != nil {
+		return nil, err
+	}
+	out := new(rpc.ChecksReply)
+	err = s.read(ctx, opts, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+		index, checks := run(ws)
+		if len(opts.NodeMeta) > 0 {
+			checks = keep(checks, func(c *catalog.Check) bool {
+				n, ok := s.store.State().Node(c.Node)
+				return ok && hasMeta(n.Meta, opts.NodeMeta)
+			})
+		}
+		out.Checks, err = filter.Slice(f, checks)
+		return index, err
+	})
+	return out, err
+}
