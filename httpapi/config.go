@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config of the HTTP edge.
+type Config struct {
+	// Addrs to listen on, as "host:port".
+	Addrs []string
+	// Datacenter and NodeName of this agent.
+	Datacenter string
+	NodeName   string
+	// ResponseHeaders are set on every answer.
+	ResponseHeaders map[string]string
+	// BlockEndpoints are path prefixes that answer 403.
+	BlockEndpoints []string
+	// MaxConnsPerClient bounds the connections from one address; 0 = no bound.
+	MaxConnsPerClient int
+	// DefaultQueryTime is how long a blocking query waits that names no time.
+	DefaultQueryTime time.Duration
+	// MaxQueryTime is the longest that a blocking query may wait.
+	MaxQueryTime time.Duration
+	// EnableDebug opens /debug/pprof.
+	EnableDebug bool
+	// UI says whether the web page is served at /ui/.
+	UI bool
+}
+
+const (
+	// maxBody bounds every request body that no setting of its own bounds: a
+	// registration of a thousand tags stays below it, a raft entry is not much larger.
+	maxBody = 1 << 20
+	// headerTimeout is the longest a client may take for its request's header.
+	headerTimeout = 10 * time.Second
+	// bodyTimeout is the longest a client may take for its request's body.
+	bodyTimeout = 60 * time.Second
+	// idleTimeout closes connections that ask nothing; longer than the 90 s after
+	// which the official client drops its own, so that it never meets a closed one.
+	idleTimeout = 120 * time.Second
+	// maxHeader bounds a request's header; tokens and JWTs fit many times over.
+	maxHeader = 64 << 10
+	// maxConns bounds all connections of one door, below common limits on open files.
+	maxConns = 8192
+	// gzipFrom is the size from which an answer is compressed if the client takes
+	// it: below, the answer fits one packet anyway.
+	gzipFrom = 1400
+)
+
+// DefaultConfig gives the known defaults.
+func DefaultConfig() Config {
+	return Config{
+		Addrs:             []string{"127.0.0.1:8500"},
+		MaxConnsPerClient: 200,
+		DefaultQueryTime:  5 * time.Minute,
+		MaxQueryTime:      10 * time.Minute,
+	}
+}
+
+// Validate says what is wrong with a configuration.
+func (c *Config) Validate() error {
+	if c.DefaultQueryTime <= 0 || c.MaxQueryTime <= 0 {
+		return fmt.Errorf("default_query_time and max_query_time must be greater than 0")
+	}
+	return nil
+}

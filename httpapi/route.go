@@ -1,0 +1,123 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// handler answers one request with a value that becomes JSON, or an error that
+// becomes a status and a text. A nil value is an answer without a body.
+type handler func(w http.ResponseWriter, r *http.Request) (any, error)
+
+// route is one row of the table: a path, the methods it knows in the order of
+// its Allow header, and who answers. A path that ends in "/" stands for all
+// paths below it; what follows is the item.
+type route struct {
+	path    string
+	methods []string
+	handle  handler
+}
+
+// methods of routes.
+var (
+	get = []string{http.MethodGet}
+	put = []string{http.MethodPut}
+)
+
+const (
+	unknownAPIPath = "Invalid URL path: not a recognized HTTP API endpoint\n"
+	unknownPath    = "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n"
+)
+
+// Handler is the whole edge as one http.Handler.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range s.routes() {
+		h := s.wrap(rt)
+		pattern := rt.path
+		if strings.HasSuffix(pattern, "/") {
+			pattern += "{item...}"
+		}
+		mux.Handle(pattern, h)
+	}
+	s.debugRoutes(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/":
+			s.root(w, r)
+		case strings.HasPrefix(r.URL.Path, "/v1/"):
+			plain(w, http.StatusNotFound, unknownAPIPath)
+		default:
+			plain(w, http.StatusNotFound, unknownPath)
+		}
+	})
+	return s.front(mux)
+}
+
+// front does what every answer needs, whatever its path.
+func (s *Server) front(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cfg := s.config()
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		for k, v := range cfg.ResponseHeaders {
+			h.Set(k, v)
+		}
+		if r.ContentLength > maxBody {
+			h.Set("Connection", "close") // so that the body need not be read
+			plain(w, http.StatusRequestEntityTooLarge, tooLarge)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		for _, prefix := range cfg.BlockEndpoints {
+			if r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(prefix, "/")+"/") {
+				plain(w, http.StatusForbidden, "Endpoint is blocked by agent configuration")
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// wrap gives a row its methods, its headers, and its errors their status.
+func (s *Server) wrap(rt route) http.Handler {
+	allow := "OPTIONS," + strings.Join(rt.methods, ",")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Vary", "Accept-Encoding")
+		h.Set("X-Consul-Default-Acl-Policy", "allow")
+		switch {
+		case r.Method == http.MethodOptions:
+			h.Set("Allow", allow)
+			h.Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusOK)
+			return
+		case !slices.Contains(rt.methods, r.Method):
+			h.Set("Allow", allow)
+			plain(w, http.StatusMethodNotAllowed, "method "+r.Method+" not allowed")
+			return
+		}
+		if r.Method != http.MethodGet {
+			// Only requests with a body: on a blocking query a read deadline would end it.
+			rc := http.NewResponseController(w)
+			if err := rc.SetReadDeadline(deadline(bodyTimeout)); err != nil {
+				s.log.Debug("cannot limit the time for a request's body") // a test's recorder, not a connection
+			}
+		}
+		v, err := rt.handle(w, r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.answer(w, r, v)
+	})
+}
+
+func (s *Server) root(w http.ResponseWriter, r *http.Request) {
+	if s.config().UI {
+		http.Redirect(w, r, "/ui/", http.StatusMovedPermanently)
+		return
+	}
+	plain(w, http.StatusOK, "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the agent configuration and restart.")
+}

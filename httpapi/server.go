@@ -1,0 +1,120 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"consul.internal/agent"
+	"consul.internal/internal/door"
+	"consul.internal/internal/logx"
+	"consul.internal/rpc"
+	"go.uber.org/zap"
+)
+
+// Deps are what the edge stands on.
+type Deps struct {
+	Caller  rpc.Caller
+	Local   *agent.Local
+	Process Process
+	Log     *zap.Logger
+}
+
+// Server is the HTTP door of an agent.
+type Server struct {
+	cfg    atomic.Pointer[Config]
+	deps   Deps
+	log    *zap.Logger
+	http   *http.Server
+	wg     sync.WaitGroup
+	addrs  []net.Addr
+	cancel context.CancelCauseFunc
+}
+
+// errClosing ends blocking queries when the door closes.
+var errClosing = errors.New("the agent is shutting down")
+
+// New makes a server; Open starts it.
+func New(cfg Config, deps Deps) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{deps: deps, log: deps.Log}
+	s.cfg.Store(&cfg)
+	return s, nil
+}
+
+// Open listens on every address or on none.
+func (s *Server) Open(ctx context.Context) error {
+	cfg := s.config()
+	var listeners []net.Listener
+	for _, addr := range cfg.Addrs {
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", addr)
+		if err != nil {
+			for _, open := range listeners {
+				err = errors.Join(err, open.Close())
+			}
+			return fmt.Errorf("cannot open the HTTP port (ports.http, addresses.http, client_addr): %w", err)
+		}
+		listeners = append(listeners, l)
+		s.addrs = append(s.addrs, l.Addr())
+	}
+	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	s.http = &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          logx.Std(s.log),
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+	limits := door.Limits{Total: maxConns, PerAddress: cfg.MaxConnsPerClient}
+	for _, l := range listeners {
+		limited := door.Limit(l, limits, func(a netip.Addr) {
+			s.log.Warn("refused a connection: too many from this address (limits.http_max_conns_per_client)", zap.Stringer("from", a))
+		})
+		s.wg.Go(func() {
+			if err := s.http.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
+				s.log.Error("HTTP door failed", zap.Error(err))
+			}
+		})
+	}
+	return nil
+}
+
+// Addrs are the addresses that the server listens on.
+func (s *Server) Addrs() []net.Addr { return slices.Clone(s.addrs) }
+
+// Reload takes over what may change while the server runs.
+func (s *Server) Reload(cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	s.cfg.Store(&cfg)
+	return nil
+}
+
+// Close ends blocking queries, lets other requests in flight finish until ctx
+// ends, and closes every connection.
+func (s *Server) Close(ctx context.Context) error {
+	if s.http == nil {
+		return nil
+	}
+	s.cancel(errClosing)
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	s.wg.Wait()
+	return err
+}
+
+func (s *Server) config() *Config { return s.cfg.Load() }
