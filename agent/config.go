@@ -34,6 +34,8 @@ const (
 	stateFlushTime = time.Second
 	// versionMetaKey is the node metadata that tells the version of the agent.
 	versionMetaKey = "consul-version"
+	// segmentMetaKey is the node metadata that names the network segment.
+	segmentMetaKey = "consul-network-segment"
 )
 
 // Config describes this machine and how its checks are kept.
@@ -115,10 +117,11 @@ func (c Config) withDefaults() Config {
 
 // node is the catalog's entry of this machine.
 func (c *Config) node(meta map[string]string) *catalog.Node {
-	all := make(map[string]string, len(meta)+1)
+	all := make(map[string]string, len(meta)+2)
 	for k, v := range meta {
 		all[k] = v
 	}
+	all[segmentMetaKey] = "" // there is one segment, without a name
 	if c.Version != "" {
 		all[versionMetaKey] = c.Version
 	}

@@ -21,13 +21,17 @@ func (s *Service) HasTag(tag string) bool {
 	return slices.ContainsFunc(s.Tags, func(t string) bool { return EqualFold(t, tag) })
 }
 
-// Weight is the SRV weight of the instance in its present state, at least 1.
+// Weight is the SRV weight of the instance in its present state. Zero is a
+// weight of its own (RFC 2782): hardly ever chosen.
 func (i *Instance) Weight() int {
-	w := i.Service.Weights.Passing
-	if i.Status() == Warning {
-		w = i.Service.Weights.Warning
+	w := i.Service.Weights
+	if w == (Weights{}) {
+		w = DefaultWeights
 	}
-	return max(w, 1)
+	if i.Status() == Warning {
+		return w.Warning
+	}
+	return w.Passing
 }
 
 // Worst returns the worst state among checks; none is passing.

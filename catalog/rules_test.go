@@ -10,16 +10,18 @@ import (
 func TestStatus(t *testing.T) {
 	ok, warn, crit := &catalog.Check{Status: catalog.Passing}, &catalog.Check{Status: catalog.Warning}, &catalog.Check{Status: catalog.Critical}
 	for _, tt := range []struct {
-		checks []*catalog.Check
-		want   catalog.Status
-		weight int
+		checks  []*catalog.Check
+		warning int // the weight in state warning
+		want    catalog.Status
+		weight  int
 	}{
-		{nil, catalog.Passing, 5},
-		{[]*catalog.Check{ok}, catalog.Passing, 5},
-		{[]*catalog.Check{ok, warn, ok}, catalog.Warning, 2},
-		{[]*catalog.Check{warn, crit, ok}, catalog.Critical, 5},
+		{nil, 2, catalog.Passing, 5},
+		{[]*catalog.Check{ok}, 2, catalog.Passing, 5},
+		{[]*catalog.Check{ok, warn, ok}, 2, catalog.Warning, 2},
+		{[]*catalog.Check{ok, warn, ok}, 0, catalog.Warning, 0},
+		{[]*catalog.Check{warn, crit, ok}, 2, catalog.Critical, 5},
 	} {
-		i := &catalog.Instance{Service: &catalog.Service{Weights: catalog.Weights{Passing: 5, Warning: 2}}, Checks: tt.checks}
+		i := &catalog.Instance{Service: &catalog.Service{Weights: catalog.Weights{Passing: 5, Warning: tt.warning}}, Checks: tt.checks}
 		if i.Status() != tt.want || i.Weight() != tt.weight {
 			t.Errorf("status %s weight %d, want %s %d", i.Status(), i.Weight(), tt.want, tt.weight)
 		}

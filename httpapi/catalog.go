@@ -16,7 +16,7 @@ func call[Req, Resp any](w http.ResponseWriter, r *http.Request, c rpc.Caller, m
 	if err != nil {
 		return nil, remote(err)
 	}
-	setMeta(w, meta(out))
+	setMeta(w, r, meta(out))
 	return out, nil
 }
 

@@ -31,7 +31,7 @@ func target(r *http.Request) rpc.Target {
 // readOptions takes from a request what every read understands.
 func (s *Server) readOptions(r *http.Request) (rpc.ReadOptions, error) {
 	cfg, q := s.config(), r.URL.Query()
-	opts := rpc.ReadOptions{Target: target(r), Filter: q.Get("filter"), Near: q.Get("near")}
+	opts := rpc.ReadOptions{Target: target(r), Filter: q.Get("filter"), Near: q.Get("near"), Cached: q.Has("cached")}
 	if opts.Near == "_agent" {
 		opts.Near = cfg.NodeName
 	}
@@ -75,12 +75,18 @@ func (s *Server) readOptions(r *http.Request) (rpc.ReadOptions, error) {
 }
 
 // setMeta writes the headers that clients of reads depend on.
-func setMeta(w http.ResponseWriter, m *rpc.ReadMeta) {
+func setMeta(w http.ResponseWriter, r *http.Request, m *rpc.ReadMeta) {
 	h := w.Header()
 	h.Set("X-Consul-Index", strconv.FormatUint(max(m.Index, 1), 10))
 	h.Set("X-Consul-Knownleader", strconv.FormatBool(m.KnownLeader))
 	h.Set("X-Consul-Lastcontact", strconv.FormatInt(m.LastContact.Milliseconds(), 10))
 	h.Set("X-Consul-Effective-Consistency", m.Consistency.String())
+	if r.URL.Query().Has("cached") {
+		// A server's memory is the catalog itself, so there is no miss and no age.
+		h.Set("X-Cache", "HIT")
+		h.Set("Age", "0")
+		return
+	}
 	h.Set("X-Consul-Query-Backend", "blocking-query")
 }
 

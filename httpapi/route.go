@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"go.uber.org/zap"
 )
 
 // handler answers one request with a value that becomes JSON, or an error that
@@ -26,6 +28,9 @@ var (
 )
 
 const (
+	// aclPolicyHeader tells what holds for requests without a token.
+	aclPolicyHeader = "X-Consul-Default-Acl-Policy"
+
 	unknownAPIPath = "Invalid URL path: not a recognized HTTP API endpoint\n"
 	unknownPath    = "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n"
 )
@@ -58,6 +63,7 @@ func (s *Server) Handler() http.Handler {
 // front does what every answer needs, whatever its path.
 func (s *Server) front(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recovered(w, r)
 		cfg := s.config()
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -72,6 +78,7 @@ func (s *Server) front(next http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		for _, prefix := range cfg.BlockEndpoints {
 			if r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(prefix, "/")+"/") {
+				h.Set(aclPolicyHeader, "allow")
 				plain(w, http.StatusForbidden, "Endpoint is blocked by agent configuration")
 				return
 			}
@@ -80,13 +87,22 @@ func (s *Server) front(next http.Handler) http.Handler {
 	})
 }
 
+// recovered keeps a bug in one request from being more than that.
+func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
+	if v := recover(); v != nil {
+		s.log.Error("a request failed by a bug; please report it", zap.String("method", r.Method),
+			zap.String("url", r.URL.Path), zap.Any("panic", v), zap.Stack("stack"))
+		plain(w, http.StatusInternalServerError, "internal error: see the agent's log")
+	}
+}
+
 // wrap gives a row its methods, its headers, and its errors their status.
 func (s *Server) wrap(rt route) http.Handler {
 	allow := "OPTIONS," + strings.Join(rt.methods, ",")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Vary", "Accept-Encoding")
-		h.Set("X-Consul-Default-Acl-Policy", "allow")
+		h.Set(aclPolicyHeader, "allow")
 		switch {
 		case r.Method == http.MethodOptions:
 			h.Set("Allow", allow)

@@ -62,6 +62,8 @@ type Target struct {
 type ReadOptions struct {
 	Target
 	Consistency Consistency
+	// Cached asks for the answer that this agent has in memory, whoever leads.
+	Cached bool
 	// MinIndex > 0 makes the read block until the index of its result is
 	// greater, or MaxWait has passed.
 	MinIndex uint64

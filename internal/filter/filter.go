@@ -127,7 +127,7 @@ func (w *rewriter) expression(e grammar.Expression, s scope) error {
 func (w *rewriter) match(e *grammar.MatchExpression, path []string, s scope) error {
 	list, elem, err := s.resolve(path)
 	if err != nil {
-		return fmt.Errorf("Selector %q is not valid", strings.Join(e.Selector.Path, ".")) //nolint:staticcheck // known text
+		return fmt.Errorf("Selector %q is not valid", strings.Join(e.Selector.Path, "."))
 	}
 	if list > 0 {
 		w.bound++
@@ -157,7 +157,7 @@ func (w *rewriter) collection(e *grammar.CollectionExpression, s scope) error {
 	list, _, err := s.resolve(e.Selector.Path)
 	t := s.typeOf(e.Selector.Path)
 	if err != nil || list > 0 || t == nil || (t.Kind() != reflect.Slice && t.Kind() != reflect.Map) {
-		return fmt.Errorf("Selector %q is not valid", e.Selector.String()) //nolint:staticcheck // known text
+		return fmt.Errorf("Selector %q is not valid", e.Selector.String())
 	}
 	if e.Op == grammar.CollectionOpAll {
 		w.WriteString("(all ")

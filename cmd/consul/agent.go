@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"consul.internal/configs"
+	"consul.internal/daemon"
+	"consul.internal/internal/logx"
+)
+
+// signalQueue holds signals that come while another one is handled.
+const signalQueue = 4
+
+func agentCommand(a *app) *command {
+	c := a.newCommand("consul agent [options]", "Runs an agent",
+		`Runs an agent until it is told to leave or to end. A server (-server) keeps the
+catalog of its datacenter; a client looks after the services of its machine. Both
+answer DNS and HTTP.
+
+    $ consul agent -dev
+    $ consul agent -config-dir=/etc/consul.d
+
+SIGHUP reloads the configuration; SIGTERM and SIGINT end the agent, a second one
+at once.`)
+	c.fs = new(configs.Input).FlagSet() // for -h
+	c.parse = func(args []string) int { return a.runAgent(args) }
+	return c
+}
+
+func (a *app) runAgent(args []string) int {
+	code, err := a.agent(args)
+	if errors.Is(err, errUsage) {
+		return 1
+	}
+	if err != nil && !errors.Is(err, errForced) {
+		a.fail("==> %s", strings.TrimRight(err.Error(), "\n"))
+	}
+	return code
+}
+
+// errUsage says that the flag package has told the user already.
+var errUsage = errors.New("bad flags")
+
+// load reads the configuration that the arguments name.
+func (a *app) load(args []string) (*configs.Settings, []string, error) {
+	in := new(configs.Input)
+	fs := in.FlagSet()
+	fs.SetOutput(a.err)
+	fs.Usage = func() { a.fail("Usage:"); fs.PrintDefaults() }
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, nil, err
+		}
+		return nil, nil, errUsage
+	}
+	if err := configs.Extra(fs.Args()); err != nil {
+		return nil, nil, err
+	}
+	return configs.Resolve(in, configs.SystemHost())
+}
+
+func (a *app) agent(args []string) (code int, err error) {
+	settings, warnings, err := a.load(args)
+	if err != nil {
+		return 1, err
+	}
+	file, err := openLogFile(settings.Log)
+	if err != nil {
+		return 1, fmt.Errorf("Failed to setup logging: %w", err)
+	}
+	out := a.out
+	if file != nil {
+		out = io.MultiWriter(a.out, file)
+		defer func() { err = errors.Join(err, file.Close()) }()
+	}
+	log, err := logx.New(logx.Config{Level: settings.Log.Level, JSON: settings.Log.JSON, Name: "agent"}, out)
+	if err != nil {
+		return 1, err
+	}
+	defer func() { _ = log.Close() }() // lines that a blocked terminal does not take are lost
+
+	r := &reloader{app: a, args: args, log: log}
+	d, err := daemon.New(settings, daemon.Options{Logger: log.Logger, Reload: r.reload})
+	if err != nil {
+		return 1, err
+	}
+	r.apply = d.Reload
+	if !settings.Log.JSON { // programs read JSON logs: nothing else may stand between the lines
+		_, _ = io.WriteString(a.out, banner(settings, d.Info().NodeID)) // as say
+	}
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	signals := make(chan os.Signal, signalQueue)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	p := &process{
+		open: func(ctx context.Context) error {
+			if err := d.Open(ctx); err != nil {
+				return err
+			}
+			return writePID(settings.Paths.PIDFile)
+		},
+		reload: r.reload, leave: d.Leave, close: d.Close, done: d.Done(), err: d.Err,
+		notify: systemdNotify, log: log.Logger,
+		leaveOnInterrupt: !settings.Leaving.SkipOnInterrupt, leaveOnTerminate: settings.Leaving.OnTerminate,
+	}
+	defer removePID(settings.Paths.PIDFile, log.Logger)
+	return p.supervise(signals)
+}
+
+// reloader reads the configuration again, for SIGHUP and for the API alike.
+type reloader struct {
+	app   *app
+	args  []string
+	log   *logx.Logger
+	apply func(*configs.Settings) error
+	mu    sync.Mutex
+}
+
+// reload keeps everything as it is if the new configuration has a mistake.
+func (r *reloader) reload(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	systemdNotify(stateReloading())
+	defer systemdNotify(stateReady)
+	r.log.Info("Reloading configuration...")
+	settings, warnings, err := configs.Load(r.args, configs.SystemHost())
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		r.log.Warn(w)
+	}
+	if err := r.apply(settings); err != nil {
+		return err
+	}
+	return r.log.SetLevel(settings.Log.Level)
+}
+
+func writePID(path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil { // others read it to send signals
+		return fmt.Errorf("Could not write pid file %s: %w", path, err)
+	}
+	return nil
+}
+
+func removePID(path string, log *zap.Logger) {
+	if path == "" {
+		return
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		log.Warn("Could not remove pid file", zap.Error(err))
+	}
+}

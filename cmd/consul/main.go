@@ -1,0 +1,62 @@
+// Command consul is the appliance: "consul agent" runs a server or a client,
+// every other command talks to a running agent through the official API client.
+//
+// Nothing is decided here: the agent command hands its configuration to package
+// daemon, the other commands print what the API answers.
+package main
+
+import (
+	"io"
+	"os"
+
+	"github.com/hashicorp/cli"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run executes one command line and returns its exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{in: stdin, out: stdout, err: stderr}
+	c := &cli.CLI{
+		Name:       "consul",
+		Version:    versionText(),
+		Args:       args,
+		Commands:   a.commands(),
+		HelpFunc:   cli.BasicHelpFunc("consul"),
+		HelpWriter: stdout, ErrorWriter: stderr,
+	}
+	code, err := c.Run()
+	if err != nil {
+		a.fail("%v", err)
+		return 1
+	}
+	return code
+}
+
+// commands lists every command; a name with a blank is a subcommand.
+func (a *app) commands() map[string]cli.CommandFactory {
+	table := map[string]func(*app) *command{
+		"agent":               agentCommand,
+		"catalog":             catalogCommand,
+		"catalog datacenters": catalogDatacentersCommand,
+		"catalog nodes":       catalogNodesCommand,
+		"catalog services":    catalogServicesCommand,
+		"info":                infoCommand,
+		"keygen":              keygenCommand,
+		"leave":               leaveCommand,
+		"members":             membersCommand,
+		"reload":              reloadCommand,
+		"services":            servicesCommand,
+		"services deregister": servicesDeregisterCommand,
+		"services register":   servicesRegisterCommand,
+		"validate":            validateCommand,
+		"version":             versionCommand,
+	}
+	out := make(map[string]cli.CommandFactory, len(table))
+	for name, make := range table {
+		out[name] = func() (cli.Command, error) { return make(a), nil }
+	}
+	return out
+}

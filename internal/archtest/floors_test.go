@@ -1,0 +1,118 @@
+package archtest
+
+import (
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// floors of the house. A package imports only packages on lower floors.
+var floors = map[string]float64{
+	"internal/fault":       0,
+	"internal/version":     0,
+	"internal/logx":        0.5,
+	"internal/durable":     0.5,
+	"internal/door":        0.5,
+	"internal/filter":      0.5,
+	"internal/hclconf":     0.5,
+	"internal/archtest":    0.5,
+	"internal/conformance": 0.5,
+	"catalog":              1,
+	"checks":               2,
+	"view":                 2,
+	"rpc":                  3,
+	"store/state":          3,
+	"dnsserver/zone":       3,
+	"store":                4,
+	"agent":                4,
+	"dnsserver":            4,
+	"server":               5,
+	"httpapi":              5,
+	"server/leader":        6,
+	"configs":              7,
+	"daemon":               8,
+	"cmd/consul":           9,
+	"systemd":              9,
+}
+
+// doors: who may import a library that has one room in the house.
+var doors = map[string][]string{
+	"github.com/miekg/dns":             {"dnsserver", "internal/conformance"},
+	"github.com/hashicorp/hcl/v2":      {"internal/hclconf"},
+	"github.com/hashicorp/raft":        {"store"},
+	"github.com/hashicorp/raft-wal":    {"store"},
+	"github.com/hashicorp/go-memdb":    {"store", "server"},
+	"github.com/hashicorp/go-bexpr":    {"internal/filter"},
+	"github.com/hashicorp/cli":         {"cmd/consul"},
+	"github.com/hashicorp/consul/api":  {"cmd/consul", "daemon", "httpapi", "internal/conformance"},
+	"github.com/hashicorp/go-sockaddr": {"configs"},
+}
+
+func TestFloors(t *testing.T) {
+	for _, f := range load(t).files {
+		mine, known := floors[f.pkg]
+		if !known {
+			t.Errorf("%s: package %s has no floor; add it to the table", f.path, f.pkg)
+			continue
+		}
+		if f.test {
+			continue // tests may look at anything
+		}
+		for _, imp := range f.file.Imports {
+			path, err := strconv.Unquote(imp.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			below, ours := strings.CutPrefix(path, module+"/")
+			if !ours {
+				checkDoor(t, f, path)
+				continue
+			}
+			if theirs, ok := floors[below]; !ok || theirs >= mine {
+				t.Errorf("%s: %s (floor %v) imports %s (floor %v)", f.path, f.pkg, mine, below, theirs)
+			}
+		}
+	}
+}
+
+func checkDoor(t *testing.T, f source, path string) {
+	for lib, rooms := range doors {
+		if path != lib && !strings.HasPrefix(path, lib+"/") {
+			continue
+		}
+		for _, room := range rooms {
+			if f.pkg == room || strings.HasPrefix(f.pkg, room+"/") {
+				return
+			}
+		}
+		if lib == "github.com/hashicorp/raft" && strings.HasPrefix(path, lib+"-") {
+			continue
+		}
+		t.Errorf("%s: %s is imported outside its rooms %v", f.path, path, rooms)
+	}
+}
+
+// TestNothingBanned keeps modules out of the binary that crash or balloon on
+// hostile input: go-msgpack before v2 allocates by a length it was told.
+func TestNothingBanned(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "consul.internal/cmd/consul").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	if len(deps) < 100 {
+		t.Fatalf("go list found only %d packages", len(deps))
+	}
+	for _, dep := range deps {
+		if strings.HasPrefix(dep, "github.com/hashicorp/go-msgpack") && !strings.HasPrefix(dep, "github.com/hashicorp/go-msgpack/v2") ||
+			dep == "github.com/hashicorp/consul" || dep == "C" || dep == "runtime/cgo" && cgoOff() {
+			t.Errorf("%s is linked", dep)
+		}
+	}
+}
+
+func cgoOff() bool {
+	out, err := exec.Command("go", "env", "CGO_ENABLED").Output()
+	return err == nil && strings.TrimSpace(string(out)) == "0"
+}
