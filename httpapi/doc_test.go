@@ -1,0 +1,35 @@
+package httpapi
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDocumented holds docs/api.md against the table of routes, both ways.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(/v1/[^`]*)` \\| ([A-Z, ]+) \\|").FindAllStringSubmatch(string(page), -1) {
+		path, _, item := strings.Cut(m[1], ":")
+		if item && !strings.HasSuffix(path, "/") {
+			t.Errorf("%s: an item follows a slash", m[1])
+		}
+		documented[path] = m[2]
+	}
+	s := newTestServer(t, &fakeCaller{}, nil)
+	for _, rt := range s.routes() {
+		methods := strings.Join(rt.methods, ", ")
+		if got, ok := documented[rt.path]; !ok || got != methods {
+			t.Errorf("docs/api.md says %q of %s, the table says %q", got, rt.path, methods)
+		}
+		delete(documented, rt.path)
+	}
+	for path := range documented {
+		t.Errorf("docs/api.md names %s, which is not in the table", path)
+	}
+}
