@@ -9,6 +9,8 @@ import (
 type Config struct {
 	// Addrs to listen on, as "host:port".
 	Addrs []string
+	// Sockets to listen on beside them.
+	Sockets []Socket
 	// Datacenter and NodeName of this agent.
 	Datacenter string
 	NodeName   string
@@ -18,6 +20,13 @@ type Config struct {
 	BlockEndpoints []string
 	// MaxConnsPerClient bounds the connections from one address; 0 = no bound.
 	MaxConnsPerClient int
+	// MaxHeaderBytes bounds a request's header; 0 = maxHeader.
+	MaxHeaderBytes int
+	// TranslateWANAddrs says that addresses of other datacenters are their WAN ones.
+	TranslateWANAddrs bool
+	// DiscoveryMaxStale lets any server answer reads that ask for no consistency,
+	// as long as it heard from the leader within this time; 0 = the leader answers.
+	DiscoveryMaxStale time.Duration
 	// DefaultQueryTime is how long a blocking query waits that names no time.
 	DefaultQueryTime time.Duration
 	// MaxQueryTime is the longest that a blocking query may wait.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -302,8 +303,16 @@ func TestCloseEndsBlockingQueries(t *testing.T) {
 		got <- result{r.StatusCode, body, errors.Join(err, r.Body.Close())}
 	}()
 	<-waiting
+	silent, err := net.Dial("tcp", s.Addrs()[0].String()) // a client that dials ahead must not hold the door open
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() }) // the server closes its end
 	if err := s.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+	if _, err := silent.Read(make([]byte, 1)); err == nil {
+		t.Error("a silent connection outlived the door")
 	}
 	if r := <-got; r.err != nil || r.status != 500 || !bytes.Contains(r.body, []byte("shutting down")) {
 		t.Errorf("%d %s %v", r.status, r.body, r.err)

@@ -46,6 +46,15 @@ func (s *Server) readOptions(r *http.Request) (rpc.ReadOptions, error) {
 			return opts, badRequest("Cannot specify ?consistent with ?cached, conflicting semantics.")
 		}
 		opts.Consistency = rpc.Consistent
+	case cfg.DiscoveryMaxStale > 0:
+		opts.Consistency, opts.MaxStale = rpc.Stale, cfg.DiscoveryMaxStale
+	}
+	if v := q.Get("max_stale"); v != "" {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < 0 {
+			return opts, badRequest("Invalid max_stale value " + strconv.Quote(v))
+		}
+		opts.Consistency, opts.MaxStale = rpc.Stale, d
 	}
 	if v := q.Get("index"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 64)

@@ -103,6 +103,9 @@ func (s *Server) wrap(rt route) http.Handler {
 		h := w.Header()
 		h.Set("Vary", "Accept-Encoding")
 		h.Set(aclPolicyHeader, "allow")
+		if s.config().TranslateWANAddrs {
+			h.Set("X-Consul-Translate-Addresses", "true")
+		}
 		switch {
 		case r.Method == http.MethodOptions:
 			h.Set("Allow", allow)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type Server struct {
 	wg     sync.WaitGroup
 	addrs  []net.Addr
 	cancel context.CancelCauseFunc
+	fresh  freshConns
 }
 
 // errClosing ends blocking queries when the door closes.
@@ -53,17 +55,14 @@ func New(cfg Config, deps Deps) (*Server, error) {
 // Open listens on every address or on none.
 func (s *Server) Open(ctx context.Context) error {
 	cfg := s.config()
-	var listeners []net.Listener
-	for _, addr := range cfg.Addrs {
-		var lc net.ListenConfig
-		l, err := lc.Listen(ctx, "tcp", addr)
-		if err != nil {
-			for _, open := range listeners {
-				err = errors.Join(err, open.Close())
-			}
-			return fmt.Errorf("cannot open the HTTP port (ports.http, addresses.http, client_addr): %w", err)
+	listeners, err := listen(ctx, cfg)
+	if err != nil {
+		for _, open := range listeners {
+			err = errors.Join(err, open.Close())
 		}
-		listeners = append(listeners, l)
+		return fmt.Errorf("cannot open the HTTP port (ports.http, addresses.http, client_addr): %w", err)
+	}
+	for _, l := range listeners {
 		s.addrs = append(s.addrs, l.Addr())
 	}
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -72,8 +71,9 @@ func (s *Server) Open(ctx context.Context) error {
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
+		MaxHeaderBytes:    cmp.Or(cfg.MaxHeaderBytes, maxHeader),
 		ErrorLog:          logx.Std(s.log),
+		ConnState:         s.fresh.track,
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
 	limits := door.Limits{Total: maxConns, PerAddress: cfg.MaxConnsPerClient}
@@ -88,6 +88,26 @@ func (s *Server) Open(ctx context.Context) error {
 		})
 	}
 	return nil
+}
+
+// listen opens what the configuration names, up to the first that cannot be.
+func listen(ctx context.Context, cfg *Config) (listeners []net.Listener, err error) {
+	for _, addr := range cfg.Addrs {
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", addr)
+		if err != nil {
+			return listeners, err
+		}
+		listeners = append(listeners, l)
+	}
+	for _, socket := range cfg.Sockets {
+		l, err := socket.listen(ctx)
+		if err != nil {
+			return listeners, err
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
 }
 
 // Addrs are the addresses that the server listens on.
@@ -109,9 +129,11 @@ func (s *Server) Close(ctx context.Context) error {
 		return nil
 	}
 	s.cancel(errClosing)
+	s.fresh.close()
 	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.http.Close())
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("some requests took too long and were cut off")
+		err = s.http.Close()
 	}
 	s.wg.Wait()
 	return err

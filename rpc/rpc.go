@@ -62,6 +62,9 @@ type Target struct {
 type ReadOptions struct {
 	Target
 	Consistency Consistency
+	// MaxStale bounds how long ago the server of a stale read may have heard from
+	// the leader; past it the leader answers. 0 = no bound.
+	MaxStale time.Duration
 	// Cached asks for the answer that this agent has in memory, whoever leads.
 	Cached bool
 	// MinIndex > 0 makes the read block until the index of its result is

@@ -118,7 +118,9 @@ func (s *Server) read(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.Read
 	if err := s.here(opts.Target); err != nil {
 		return err
 	}
-	if opts.Consistency != rpc.Stale && !opts.Cached {
+	anyServer := opts.Cached || opts.Consistency == rpc.Stale &&
+		(opts.MaxStale == 0 || s.store.LastContact() <= opts.MaxStale)
+	if !anyServer {
 		if err := s.hold(ctx, func() error { return s.store.VerifyLeader(ctx) }); err != nil {
 			return err
 		}
