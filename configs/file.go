@@ -1,0 +1,258 @@
+package configs
+
+import "time"
+
+// file is what one source says. A nil field was not named. The tags of a field:
+//
+//	hcl     the key's name, and other spellings of it
+//	doc     one line for people
+//	reload  "yes": a running agent takes a change of it
+//	later   the part that will use the key; until then it is accepted with a
+//	        warning. On a block it holds for all keys inside.
+type file struct {
+	// Identity and role.
+	Datacenter            *string           `hcl:"datacenter" doc:"name of this datacenter: lower case letters, digits, - and _"`
+	PrimaryDatacenter     *string           `hcl:"primary_datacenter" doc:"datacenter that owns ACLs and config entries; default is this one"`
+	NodeName              *string           `hcl:"node_name,node" doc:"name of this node; default is the host name"`
+	NodeID                *string           `hcl:"node_id" doc:"UUID of this node; default is a random one kept in the data directory"`
+	NodeMeta              map[string]string `hcl:"node_meta" reload:"yes" doc:"key and value pairs shown with this node, 64 at most"`
+	DisableHostNodeID     *bool             `hcl:"disable_host_node_id" doc:"do not derive the node ID from the machine"`
+	Domain                *string           `hcl:"domain" doc:"DNS domain that this agent answers"`
+	AltDomain             *string           `hcl:"alt_domain" doc:"second DNS domain that this agent answers"`
+	DataDir               *string           `hcl:"data_dir" doc:"directory for everything that must survive a restart"`
+	PidFile               *string           `hcl:"pid_file" doc:"file to write the process ID to"`
+	Server                *bool             `hcl:"server" doc:"run as a server"`
+	Bootstrap             *bool             `hcl:"bootstrap" doc:"let this server alone start the cluster"`
+	BootstrapExpect       *int              `hcl:"bootstrap_expect" doc:"number of servers that start the cluster together"`
+	ReadReplica           *bool             `hcl:"read_replica,non_voting_server" later:"C" doc:"server without a vote"`
+	ServerRejoinAgeMax    *time.Duration    `hcl:"server_rejoin_age_max" later:"C" doc:"longest absence after which a server may come back"`
+	RaftProtocol          *int              `hcl:"raft_protocol" doc:"version of the raft protocol; 3 is the only one"`
+	Protocol              *int              `hcl:"protocol" doc:"version of the gossip protocol; 2 or 3"`
+	RaftSnapshotThreshold *int              `hcl:"raft_snapshot_threshold" reload:"yes" doc:"log entries after which a snapshot is taken"`
+	RaftSnapshotInterval  *time.Duration    `hcl:"raft_snapshot_interval" reload:"yes" doc:"how often the need for a snapshot is looked at"`
+	RaftTrailingLogs      *int              `hcl:"raft_trailing_logs" reload:"yes" doc:"log entries kept behind a snapshot"`
+	RaftLogStore          raftLogStoreFile  `hcl:"raft_logstore" later:"C" doc:"choice and tuning of the log store"`
+	Performance           performanceFile   `hcl:"performance" doc:"timing of raft and of leaving"`
+	Limits                limitsFile        `hcl:"limits" reload:"yes" doc:"limits on requests and connections"`
+
+	// Addresses.
+	BindAddr          *string        `hcl:"bind_addr" doc:"address for traffic between agents; may be a go-sockaddr template"`
+	ClientAddr        *string        `hcl:"client_addr" doc:"addresses for DNS and HTTP, parted by blanks; may be a go-sockaddr template"`
+	AdvertiseAddr     *string        `hcl:"advertise_addr" doc:"address that other agents of the datacenter reach this one by"`
+	AdvertiseAddrIPv4 *string        `hcl:"advertise_addr_ipv4" doc:"the same, IPv4"`
+	AdvertiseAddrIPv6 *string        `hcl:"advertise_addr_ipv6" doc:"the same, IPv6"`
+	AdvertiseWAN      *string        `hcl:"advertise_addr_wan" doc:"address that servers of other datacenters reach this one by"`
+	AdvertiseWANIPv4  *string        `hcl:"advertise_addr_wan_ipv4" doc:"the same, IPv4"`
+	AdvertiseWANIPv6  *string        `hcl:"advertise_addr_wan_ipv6" doc:"the same, IPv6"`
+	SerfLAN           *string        `hcl:"serf_lan" doc:"address for gossip inside the datacenter; default is bind_addr"`
+	SerfWAN           *string        `hcl:"serf_wan" doc:"address for gossip between datacenters; default is bind_addr"`
+	SerfLANCIDRs      []string       `hcl:"serf_lan_allowed_cidrs" later:"C" doc:"networks that may gossip inside the datacenter"`
+	SerfWANCIDRs      []string       `hcl:"serf_wan_allowed_cidrs" later:"C" doc:"networks that may gossip between datacenters"`
+	Addresses         addressesFile  `hcl:"addresses" doc:"addresses of single services, instead of client_addr"`
+	Ports             portsFile      `hcl:"ports" doc:"port numbers; -1 turns a service off"`
+	UnixSockets       unixSocketFile `hcl:"unix_sockets" doc:"owner and mode of unix sockets"`
+	TranslateWANAddrs *bool          `hcl:"translate_wan_addrs" doc:"give WAN addresses to clients of other datacenters"`
+
+	// DNS.
+	DNS                dnsFile        `hcl:"dns_config" reload:"yes" doc:"how DNS answers"`
+	Recursors          []string       `hcl:"recursors" reload:"yes" doc:"DNS servers asked for names outside of the domain: IP addresses, with a port if it is not 53"`
+	DiscoveryMaxStale  *time.Duration `hcl:"discovery_max_stale" reload:"yes" doc:"age up to which discovery over HTTP may be answered by any server"`
+	UseStreaming       *bool          `hcl:"use_streaming_backend" doc:"no effect: views are always pushed"`
+	DefaultQueryTime   *time.Duration `hcl:"default_query_time" doc:"how long a blocking query waits if it names no time"`
+	MaxQueryTime       *time.Duration `hcl:"max_query_time" doc:"how long a blocking query may wait"`
+	EnableCentralConf  *bool          `hcl:"enable_central_service_config" doc:"no effect: always on"`
+	DisableCoordinates *bool          `hcl:"disable_coordinates" later:"C" doc:"do not send network coordinates"`
+
+	// Services and checks.
+	Services                []serviceFile    `hcl:"services,service" reload:"yes" doc:"services of this machine"`
+	Checks                  []checkFile      `hcl:"checks,check" reload:"yes" doc:"checks of this node or of a service (service_id)"`
+	Watches                 []map[string]any `hcl:"watches,watch" later:"F" reload:"yes" doc:"queries whose change starts a handler"`
+	EnableScriptChecks      *bool            `hcl:"enable_script_checks" doc:"allow script checks, also such as come over HTTP: a remote shell without ACLs"`
+	EnableLocalScriptChecks *bool            `hcl:"enable_local_script_checks" doc:"allow script checks of configuration files only"`
+	EnableAgentTLSForChecks *bool            `hcl:"enable_agent_tls_for_checks" later:"C" doc:"present the agent's certificate in HTTPS and gRPC checks"`
+	CheckUpdateInterval     *time.Duration   `hcl:"check_update_interval" reload:"yes" doc:"how often a changed output with an unchanged state is sent to the servers"`
+	CheckOutputMaxSize      *int             `hcl:"check_output_max_size" reload:"yes" doc:"bytes of check output that are kept"`
+	DiscardCheckOutput      *bool            `hcl:"discard_check_output" reload:"yes" doc:"keep no check output at all"`
+
+	// Joining and leaving.
+	RetryJoin            []string        `hcl:"retry_join" later:"C" doc:"agents to join, tried until one answers"`
+	RetryInterval        *time.Duration  `hcl:"retry_interval" later:"C" doc:"pause between attempts to join"`
+	RetryMax             *int            `hcl:"retry_max" later:"C" doc:"attempts to join before giving up; 0 never gives up"`
+	RetryJoinWAN         []string        `hcl:"retry_join_wan" later:"D" doc:"servers of other datacenters to join, tried until one answers"`
+	RetryIntervalWAN     *time.Duration  `hcl:"retry_interval_wan" later:"D" doc:"pause between attempts to join over the WAN"`
+	RetryMaxWAN          *int            `hcl:"retry_max_wan" later:"D" doc:"attempts to join over the WAN before giving up; 0 never gives up"`
+	RejoinAfterLeave     *bool           `hcl:"rejoin_after_leave" later:"C" doc:"join the former cluster again after a leave"`
+	LeaveOnTerm          *bool           `hcl:"leave_on_terminate" doc:"leave gracefully on SIGTERM; default is true for clients, false for servers"`
+	SkipLeaveOnInt       *bool           `hcl:"skip_leave_on_interrupt" doc:"do not leave on SIGINT; default is false for clients, true for servers"`
+	ReconnectTimeout     *time.Duration  `hcl:"reconnect_timeout" later:"C" doc:"how long a failed node is remembered"`
+	ReconnectTimeoutWAN  *time.Duration  `hcl:"reconnect_timeout_wan" later:"D" doc:"how long a failed server of another datacenter is remembered"`
+	AdvertiseReconnect   *time.Duration  `hcl:"advertise_reconnect_timeout" later:"C" doc:"how long this node wants to be remembered after it failed"`
+	EncryptKey           *string         `hcl:"encrypt" later:"C" doc:"gossip key, base64 of 16, 24 or 32 bytes"`
+	EncryptVerifyIn      *bool           `hcl:"encrypt_verify_incoming" later:"C" doc:"refuse unencrypted gossip"`
+	EncryptVerifyOut     *bool           `hcl:"encrypt_verify_outgoing" later:"C" doc:"send encrypted gossip only"`
+	DisableKeyringFile   *bool           `hcl:"disable_keyring_file" later:"C" doc:"keep gossip keys in memory only"`
+	GossipLAN            gossipFile      `hcl:"gossip_lan" later:"C" doc:"timing of gossip inside the datacenter"`
+	GossipWAN            gossipFile      `hcl:"gossip_wan" later:"D" doc:"timing of gossip between datacenters"`
+	Federation           federationFile  `hcl:"federation" later:"D" doc:"names of other datacenters kept here"`
+	Autopilot            autopilotFile   `hcl:"autopilot" later:"C" doc:"first settings of dead server cleanup"`
+	PrimaryGateways      []string        `hcl:"primary_gateways" later:"mesh" doc:"mesh gateways of the primary datacenter"`
+	PrimaryGatewaysEvery *time.Duration  `hcl:"primary_gateways_interval" later:"mesh" doc:"pause between attempts to reach them"`
+	Segment              *string         `hcl:"segment" later:"enterprise" doc:"network segment of this agent"`
+	Segments             []segmentFile   `hcl:"segments" later:"enterprise" doc:"network segments of a server"`
+	Partition            *string         `hcl:"partition" later:"enterprise" doc:"admin partition of this agent"`
+	Locality             *localityFile   `hcl:"locality" later:"mesh" doc:"region and zone of this agent"`
+	Cache                cacheFile       `hcl:"cache" later:"D" doc:"no effect: answers come from views"`
+	RPC                  rpcFile         `hcl:"rpc" doc:"no effect: streaming is always on"`
+	SessionTTLMin        *time.Duration  `hcl:"session_ttl_min" later:"F" doc:"shortest time to live of a session"`
+	DisableRemoteExec    *bool           `hcl:"disable_remote_exec" later:"F" doc:"refuse consul exec on this node"`
+	Telemetry            telemetryFile   `hcl:"telemetry" doc:"metrics"`
+	HTTP                 httpFile        `hcl:"http_config" doc:"the HTTP interface"`
+	UI                   uiFile          `hcl:"ui_config" later:"H" doc:"the web interface"`
+	LogLevel             *string         `hcl:"log_level" reload:"yes" doc:"TRACE, DEBUG, INFO, WARN or ERROR"`
+	LogJSON              *bool           `hcl:"log_json" doc:"log in JSON"`
+	LogFile              *string         `hcl:"log_file" doc:"file (or directory, with a slash at the end) to log to as well"`
+	LogRotateDuration    *time.Duration  `hcl:"log_rotate_duration" doc:"age at which the log file is changed"`
+	LogRotateBytes       *int            `hcl:"log_rotate_bytes" doc:"size at which the log file is changed; 0 is no limit"`
+	LogRotateMaxFiles    *int            `hcl:"log_rotate_max_files" doc:"old log files kept; 0 keeps all, -1 none"`
+	EnableSyslog         *bool           `hcl:"enable_syslog" later:"H" doc:"log to syslog as well"`
+	SyslogFacility       *string         `hcl:"syslog_facility" later:"H" doc:"facility for syslog"`
+	EnableDebug          *bool           `hcl:"enable_debug" doc:"offer profiles under /debug/pprof"`
+	DisableUpdateCheck   *bool           `hcl:"disable_update_check" doc:"no effect: nothing is ever asked"`
+	DisableAnonSignature *bool           `hcl:"disable_anonymous_signature" doc:"no effect: nothing is ever asked"`
+	DisableCharFilter    *bool           `hcl:"disable_http_unprintable_char_filter" doc:"take unprintable characters in HTTP paths"`
+	ACL                  aclFile         `hcl:"acl" later:"G" doc:"access control"`
+	TLS                  tlsFile         `hcl:"tls" later:"C" doc:"certificates, keys and what is verified"`
+	ServerName           *string         `hcl:"server_name" later:"C" doc:"name of this node in certificates, instead of node_name"`
+	AutoEncrypt          autoEncryptFile `hcl:"auto_encrypt" later:"mesh" doc:"certificates for clients, given out by servers"`
+	AutoConfig           autoConfigFile  `hcl:"auto_config" later:"mesh" doc:"first configuration for clients, given out by servers"`
+	AutoReloadConfig     *bool           `hcl:"auto_reload_config" later:"C" doc:"reload when a configuration file changes"`
+	Connect              connectFile     `hcl:"connect" later:"mesh" doc:"the service mesh"`
+	ConfigEntries        configEntryFile `hcl:"config_entries" later:"D" doc:"config entries to create on first start"`
+	DefaultIntention     *string         `hcl:"default_intention_policy" later:"mesh" doc:"allow or deny where no intention fits"`
+	Peering              peeringFile     `hcl:"peering" later:"mesh" doc:"cluster peering"`
+	XDS                  xdsFile         `hcl:"xds" later:"mesh" doc:"streams to proxies"`
+	Cloud                cloudFile       `hcl:"cloud" later:"never" doc:"the reference vendor's hosted service"`
+	LicensePath          *string         `hcl:"license_path" later:"enterprise" doc:"license file of the reference"`
+	Audit                map[string]any  `hcl:"audit" later:"enterprise" doc:"audit log"`
+	Reporting            map[string]any  `hcl:"reporting" later:"enterprise" doc:"license reports"`
+	Experiments          []string        `hcl:"experiments" later:"never" doc:"experiments of the reference"`
+}
+
+type performanceFile struct {
+	LeaveDrainTime       *time.Duration `hcl:"leave_drain_time" doc:"how long a leaving agent still answers"`
+	RaftMultiplier       *int           `hcl:"raft_multiplier" doc:"scale of raft's timing, 1 (fast) to 10"`
+	RPCHoldTimeout       *time.Duration `hcl:"rpc_hold_timeout" doc:"how long a request waits for a leader"`
+	GRPCKeepaliveEvery   *time.Duration `hcl:"grpc_keepalive_interval" later:"C" doc:"idle time after which a connection is probed"`
+	GRPCKeepaliveTimeout *time.Duration `hcl:"grpc_keepalive_timeout" later:"C" doc:"how long a probe may take"`
+}
+
+type limitsFile struct {
+	HTTPMaxConnsPerClient *int           `hcl:"http_max_conns_per_client" doc:"HTTP connections of one address"`
+	HTTPSHandshakeTimeout *time.Duration `hcl:"https_handshake_timeout" later:"C" doc:"how long a TLS handshake of HTTPS may take"`
+	RPCHandshakeTimeout   *time.Duration `hcl:"rpc_handshake_timeout" later:"C" doc:"how long the first bytes of an RPC connection may take"`
+	RPCClientTimeout      *time.Duration `hcl:"rpc_client_timeout" later:"C" doc:"how long a client waits for an answer that does not block"`
+	RPCMaxConnsPerClient  *int           `hcl:"rpc_max_conns_per_client" later:"C" doc:"RPC connections of one address"`
+	RPCRate               *float64       `hcl:"rpc_rate" later:"C" doc:"requests a second that this agent may send to servers; -1 is no limit"`
+	RPCMaxBurst           *int           `hcl:"rpc_max_burst" later:"C" doc:"requests above rpc_rate in one moment"`
+	KVMaxValueSize        *int           `hcl:"kv_max_value_size" doc:"bytes of one key's value"`
+	TxnMaxReqLen          *int           `hcl:"txn_max_req_len" doc:"bytes of one transaction"`
+	RequestLimits         struct {
+		Mode      *string  `hcl:"mode" doc:"disabled, permissive or enforcing"`
+		ReadRate  *float64 `hcl:"read_rate" doc:"reads a second; -1 is no limit"`
+		WriteRate *float64 `hcl:"write_rate" doc:"writes a second; -1 is no limit"`
+	} `hcl:"request_limits" later:"C" doc:"limits of a server on all requests together"`
+}
+
+type addressesFile struct {
+	DNS     *string `hcl:"dns" doc:"addresses of DNS"`
+	HTTP    *string `hcl:"http" doc:"addresses of HTTP; unix:///path is a socket"`
+	HTTPS   *string `hcl:"https" later:"C" doc:"addresses of HTTPS"`
+	GRPC    *string `hcl:"grpc" later:"mesh" doc:"addresses of gRPC"`
+	GRPCTLS *string `hcl:"grpc_tls" later:"mesh" doc:"addresses of gRPC with TLS"`
+	RPC     *string `hcl:"rpc" later:"never" doc:"the command line's own protocol of old releases"`
+}
+
+type portsFile struct {
+	DNS            *int `hcl:"dns" doc:"DNS, UDP and TCP"`
+	HTTP           *int `hcl:"http" doc:"HTTP"`
+	HTTPS          *int `hcl:"https" doc:"HTTPS (shown; served later)"`
+	GRPC           *int `hcl:"grpc" doc:"gRPC to proxies (shown; served later)"`
+	GRPCTLS        *int `hcl:"grpc_tls" doc:"gRPC with TLS (shown; served later)"`
+	SerfLAN        *int `hcl:"serf_lan" doc:"gossip inside the datacenter"`
+	SerfWAN        *int `hcl:"serf_wan" doc:"gossip between datacenters; -1 turns it off"`
+	Server         *int `hcl:"server" doc:"calls between agents and raft"`
+	RPC            *int `hcl:"rpc" later:"never" doc:"the command line's own protocol of old releases"`
+	ProxyMinPort   *int `hcl:"proxy_min_port" later:"never" doc:"managed proxies of old releases"`
+	ProxyMaxPort   *int `hcl:"proxy_max_port" later:"never" doc:"managed proxies of old releases"`
+	SidecarMinPort *int `hcl:"sidecar_min_port" later:"mesh" doc:"first port for sidecars"`
+	SidecarMaxPort *int `hcl:"sidecar_max_port" later:"mesh" doc:"last port for sidecars"`
+	ExposeMinPort  *int `hcl:"expose_min_port" later:"mesh" doc:"first port for exposed checks"`
+	ExposeMaxPort  *int `hcl:"expose_max_port" later:"mesh" doc:"last port for exposed checks"`
+}
+
+type unixSocketFile struct {
+	User  *string `hcl:"user" doc:"owner, by name or number"`
+	Group *string `hcl:"group" doc:"group, by number"`
+	Mode  *string `hcl:"mode" doc:"mode in octal, such as 0700"`
+}
+
+type dnsFile struct {
+	AllowStale         *bool                    `hcl:"allow_stale" doc:"answer from any server's state"`
+	ARecordLimit       *int                     `hcl:"a_record_limit" doc:"address records in an answer; 0 is no limit"`
+	DisableCompression *bool                    `hcl:"disable_compression" doc:"send names uncompressed"`
+	EnableTruncate     *bool                    `hcl:"enable_truncate" doc:"set the TC bit when an answer over UDP was cut"`
+	MaxStale           *time.Duration           `hcl:"max_stale" doc:"age up to which a stale answer is given while servers can be reached"`
+	NodeTTL            *time.Duration           `hcl:"node_ttl" doc:"TTL of node answers"`
+	OnlyPassing        *bool                    `hcl:"only_passing" doc:"leave out services in the state warning"`
+	RecursorTimeout    *time.Duration           `hcl:"recursor_timeout" doc:"how long one recursor is waited for"`
+	RecursorStrategy   *string                  `hcl:"recursor_strategy" doc:"sequential or random"`
+	RecursionAllow     []string                 `hcl:"recursion_allow" doc:"networks that may ask for names outside of the domain; default is private and loopback ones"`
+	ServiceTTL         map[string]time.Duration `hcl:"service_ttl" doc:"TTL of service answers by name, prefix with *, or *"`
+	UDPAnswerLimit     *int                     `hcl:"udp_answer_limit" doc:"records in an answer over UDP without EDNS"`
+	NodeMetaTXT        *bool                    `hcl:"enable_additional_node_meta_txt" doc:"add node metadata as TXT records"`
+	SOA                struct {
+		Refresh *int `hcl:"refresh" doc:"seconds"`
+		Retry   *int `hcl:"retry" doc:"seconds"`
+		Expire  *int `hcl:"expire" doc:"seconds"`
+		MinTTL  *int `hcl:"min_ttl" doc:"seconds that a resolver may remember that a name does not exist"`
+	} `hcl:"soa" doc:"the SOA record"`
+	UseCache     *bool          `hcl:"use_cache" doc:"no effect: DNS always answers from memory"`
+	CacheMaxAge  *time.Duration `hcl:"cache_max_age" doc:"no effect, see use_cache"`
+	PreferNSpace *bool          `hcl:"prefer_namespace" later:"enterprise" doc:"read a two-part name as a namespace"`
+}
+
+type httpFile struct {
+	AllowWriteHTTPFrom []string          `hcl:"allow_write_http_from" later:"B" doc:"networks that may write over HTTP"`
+	BlockEndpoints     []string          `hcl:"block_endpoints" doc:"path prefixes answered with 403"`
+	ResponseHeaders    map[string]string `hcl:"response_headers" doc:"headers added to every response"`
+	UseCache           *bool             `hcl:"use_cache" later:"D" doc:"serve ?cached"`
+	MaxHeaderBytes     *int              `hcl:"max_header_bytes" doc:"bytes of request headers"`
+}
+
+type telemetryFile struct {
+	CirconusAPIApp         *string        `hcl:"circonus_api_app" later:"never" doc:"Circonus"`
+	CirconusAPIToken       *string        `hcl:"circonus_api_token" later:"never" doc:"Circonus"`
+	CirconusAPIURL         *string        `hcl:"circonus_api_url" later:"never" doc:"Circonus"`
+	CirconusBrokerID       *string        `hcl:"circonus_broker_id" later:"never" doc:"Circonus"`
+	CirconusBrokerTag      *string        `hcl:"circonus_broker_select_tag" later:"never" doc:"Circonus"`
+	CirconusDisplayName    *string        `hcl:"circonus_check_display_name" later:"never" doc:"Circonus"`
+	CirconusForceActivate  *string        `hcl:"circonus_check_force_metric_activation" later:"never" doc:"Circonus"`
+	CirconusCheckID        *string        `hcl:"circonus_check_id" later:"never" doc:"Circonus"`
+	CirconusInstanceID     *string        `hcl:"circonus_check_instance_id" later:"never" doc:"Circonus"`
+	CirconusSearchTag      *string        `hcl:"circonus_check_search_tag" later:"never" doc:"Circonus"`
+	CirconusCheckTags      *string        `hcl:"circonus_check_tags" later:"never" doc:"Circonus"`
+	CirconusSubmissionURL  *string        `hcl:"circonus_submission_url" later:"never" doc:"Circonus"`
+	CirconusSubmitInterval *string        `hcl:"circonus_submission_interval" later:"never" doc:"Circonus"`
+	DisableHostname        *bool          `hcl:"disable_hostname" doc:"leave the host name out of gauge names"`
+	DisablePerTenancyUsage *bool          `hcl:"disable_per_tenancy_usage_metrics" later:"enterprise" doc:"no usage by tenant"`
+	DogstatsdAddr          *string        `hcl:"dogstatsd_addr" later:"B" doc:"address of a DogStatsD"`
+	DogstatsdTags          []string       `hcl:"dogstatsd_tags" later:"B" doc:"tags for DogStatsD"`
+	EnableHostMetrics      *bool          `hcl:"enable_host_metrics" later:"B" doc:"report CPU, memory and disk of the machine"`
+	FilterDefault          *bool          `hcl:"filter_default" reload:"yes" doc:"whether metrics that no filter names are kept"`
+	PrefixFilter           []string       `hcl:"prefix_filter" reload:"yes" doc:"prefixes of metrics to keep (+) or drop (-)"`
+	MetricsPrefix          *string        `hcl:"metrics_prefix" doc:"first part of every metric's name"`
+	PrometheusRetention    *time.Duration `hcl:"prometheus_retention_time" doc:"how long a value is kept for Prometheus"`
+	RetryFailedConfig      *bool          `hcl:"retry_failed_connection" later:"B" doc:"go on trying to reach a sink"`
+	StatsdAddr             *string        `hcl:"statsd_address,statsd_addr" later:"B" doc:"address of a statsd"`
+	StatsiteAddr           *string        `hcl:"statsite_address,statsite_addr" later:"B" doc:"address of a statsite"`
+}

@@ -1,0 +1,347 @@
+package configs
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"consul.internal/catalog"
+	"consul.internal/internal/hclconf"
+	"github.com/hashicorp/go-uuid"
+)
+
+// resolver turns a merged file into Settings, gathering all that is wrong.
+type resolver struct {
+	*findings
+	f    *file
+	loc  *locator
+	host Host
+	dev  bool
+}
+
+// value is what a pointer points to, or the zero value.
+func value[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+func or[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+func (r *resolver) settings() *Settings {
+	f := r.f
+	s := &Settings{Dev: r.dev, effective: *f}
+	s.Server = r.server()
+	s.Node = r.node()
+	s.Paths = r.paths()
+	s.Raft = r.raft()
+	s.Ports = r.ports(s.Server.Enabled)
+	s.Addresses = r.loc.addresses(s.Ports)
+	r.loc.distinct(&s.Addresses, s.Server.Enabled, s.Ports)
+	s.DNS = r.dns()
+	r.apart(&s.DNS, &s.Addresses)
+	s.HTTP = HTTP{
+		ResponseHeaders: f.HTTP.ResponseHeaders, BlockEndpoints: f.HTTP.BlockEndpoints, MaxHeaderBytes: value(f.HTTP.MaxHeaderBytes),
+		AllowAnyChar: value(f.DisableCharFilter), EnableDebug: value(f.EnableDebug),
+	}
+	s.Limits = Limits{
+		HTTPMaxConnsPerClient: value(f.Limits.HTTPMaxConnsPerClient),
+		KVMaxValueSize:        value(f.Limits.KVMaxValueSize), TxnMaxReqLen: value(f.Limits.TxnMaxReqLen),
+	}
+	s.Queries = Queries{DefaultTime: value(f.DefaultQueryTime), MaxTime: value(f.MaxQueryTime), DiscoveryMaxStale: value(f.DiscoveryMaxStale)}
+	s.Checks = Checks{
+		ScriptsRemote:  value(f.EnableScriptChecks),
+		ScriptsLocal:   value(f.EnableScriptChecks) || value(f.EnableLocalScriptChecks),
+		UpdateInterval: value(f.CheckUpdateInterval), OutputMaxSize: value(f.CheckOutputMaxSize), DiscardOutput: value(f.DiscardCheckOutput),
+	}
+	s.Leaving = Leaving{
+		OnTerminate:     or(f.LeaveOnTerm, !s.Server.Enabled),
+		SkipOnInterrupt: or(f.SkipLeaveOnInt, s.Server.Enabled),
+		DrainTime:       value(f.Performance.LeaveDrainTime),
+	}
+	s.Joining = Joining{
+		LAN: f.RetryJoin, WAN: f.RetryJoinWAN, Interval: value(f.RetryInterval), IntervalWAN: value(f.RetryIntervalWAN),
+		Max: value(f.RetryMax), MaxWAN: value(f.RetryMaxWAN), Key: value(f.EncryptKey),
+	}
+	s.ACL = ACL{Enabled: value(f.ACL.Enabled), DefaultPolicy: value(f.ACL.DefaultPolicy)}
+	s.Log = r.log()
+	s.Telemetry = Telemetry{
+		Prefix: value(f.Telemetry.MetricsPrefix), DisableHostname: value(f.Telemetry.DisableHostname),
+		FilterDefault: value(f.Telemetry.FilterDefault), PrefixFilter: f.Telemetry.PrefixFilter,
+		PrometheusRetention: value(f.Telemetry.PrometheusRetention),
+	}
+	s.Definitions = r.definitions(s.Checks)
+	r.gossipKey()
+	r.words()
+	r.bounds()
+	return s
+}
+
+// server decides the role. "-bootstrap-expect=1" means the same as "-bootstrap".
+func (r *resolver) server() Server {
+	f := r.f
+	s := Server{Enabled: value(f.Server), Bootstrap: value(f.Bootstrap), BootstrapExpect: value(f.BootstrapExpect)}
+	expect := s.BootstrapExpect
+	switch {
+	case expect < 0:
+		r.errorf("bootstrap_expect", "bootstrap_expect cannot be %d. Must be greater than or equal to zero", expect)
+	case expect > 0 && r.dev:
+		r.errorf("bootstrap_expect", "'bootstrap_expect > 0' not allowed in dev mode")
+	case expect > 0 && !s.Enabled:
+		r.errorf("bootstrap_expect", "'bootstrap_expect > 0' requires 'server = true'")
+	case expect > 0 && s.Bootstrap:
+		r.errorf("bootstrap_expect", "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive")
+	case s.Bootstrap && !s.Enabled:
+		r.errorf("bootstrap", "'bootstrap = true' requires 'server = true'")
+	case s.Bootstrap:
+		r.warnf("", "bootstrap = true: do not enable unless necessary")
+	case expect == 1:
+		r.warnf("", "bootstrap_expect = 1 is the same as bootstrap = true: this server starts a cluster of its own")
+		s.Bootstrap, s.BootstrapExpect = true, 0
+	case expect == 2:
+		r.warnf("", "bootstrap_expect = 2: a cluster of 2 servers stops when either of them fails; use 3")
+	case expect > 0 && expect%2 == 0:
+		r.warnf("", "bootstrap_expect = %d: an even number of servers tolerates no more failures than %d", expect, expect-1)
+	}
+	return s
+}
+
+// nameFormat is what a datacenter may be called: it becomes a DNS label.
+var nameFormat = regexp.MustCompile(`^[a-z0-9_-]+$`)
+
+func (r *resolver) node() Node {
+	f := r.f
+	n := Node{
+		ID: strings.ToLower(value(f.NodeID)), Meta: f.NodeMeta, DisableHostID: value(f.DisableHostNodeID), TranslateWANAddrs: value(f.TranslateWANAddrs),
+		Datacenter: strings.ToLower(value(f.Datacenter)), PrimaryDatacenter: strings.ToLower(value(f.PrimaryDatacenter)),
+	}
+	n.Name = r.nodeName()
+	if n.ID != "" {
+		if _, err := uuid.ParseUUID(n.ID); err != nil {
+			r.errorf("node_id", "failed to setup node ID: specified NodeID is invalid: %v", err)
+		}
+	}
+	if n.PrimaryDatacenter == "" {
+		n.PrimaryDatacenter = n.Datacenter
+	}
+	if n.Datacenter == "" {
+		r.errorf("datacenter", "datacenter cannot be empty")
+	} else if !nameFormat.MatchString(n.Datacenter) {
+		r.errorf("datacenter", "datacenter can only contain lowercase alphanumeric, - or _ characters. received: %q", n.Datacenter)
+	}
+	if n.PrimaryDatacenter != n.Datacenter && !nameFormat.MatchString(n.PrimaryDatacenter) {
+		r.errorf("primary_datacenter", "primary_datacenter can only contain lowercase alphanumeric, - or _ characters. received: %q", n.PrimaryDatacenter)
+	}
+	r.meta("node_meta", r.at("node_meta")+"node_meta", f.NodeMeta)
+	return n
+}
+
+func (r *resolver) nodeName() string {
+	if r.f.NodeName != nil {
+		name := strings.TrimSpace(r.expandName(*r.f.NodeName))
+		if name == "" {
+			r.errorf("node_name", "node_name cannot be empty")
+		}
+		r.nodeLabel(name)
+		return name
+	}
+	name, err := r.host.Hostname()
+	if err != nil || name == "" {
+		r.errorf("", "node_name is not set and this machine has no host name: %v", err)
+	}
+	r.nodeLabel(name)
+	return name
+}
+
+// expandName allows templates in the node name, as for addresses.
+func (r *resolver) expandName(s string) string {
+	if !strings.Contains(s, "{{") {
+		return s
+	}
+	return r.loc.expand("node_name", s)
+}
+
+func (r *resolver) nodeLabel(name string) {
+	if name != "" && !catalog.ValidDNSLabel(name) {
+		r.warnf("node_name", "node name %q cannot be asked for by DNS, which takes letters, digits and hyphens only", name)
+	}
+}
+
+// Bounds of metadata, on nodes and services: it travels with every answer.
+const (
+	maxMetaPairs = 64
+	maxMetaKey   = 128 // bytes
+	maxMetaValue = 512 // bytes
+)
+
+// metaKey is what a metadata key may look like, so that filters can name it.
+var metaKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// meta checks metadata; what begins the messages.
+func (r *resolver) meta(key, what string, meta map[string]string) {
+	if len(meta) > maxMetaPairs {
+		r.errs = append(r.errs, fmt.Sprintf("%s cannot contain more than %d key/value pairs", what, maxMetaPairs))
+	}
+	for _, k := range sorted(meta) {
+		at := what
+		if rng, ok := r.where[key+"."+k]; ok && key != "" {
+			at = hclconf.Place(rng) + ": " + key
+		}
+		switch {
+		case !metaKey.MatchString(k):
+			r.errs = append(r.errs, fmt.Sprintf("%s: key %q contains invalid characters; use letters, digits, - and _", at, k))
+		case len(k) > maxMetaKey:
+			r.errs = append(r.errs, fmt.Sprintf("%s: key %q is longer than %d bytes", at, k, maxMetaKey))
+		case strings.HasPrefix(k, "consul-") && key == "node_meta":
+			r.errs = append(r.errs, fmt.Sprintf("%s: key %q is reserved: keys of your own must not begin with \"consul-\"", at, k))
+		case len(meta[k]) > maxMetaValue:
+			r.errs = append(r.errs, fmt.Sprintf("%s: the value of %q is longer than %d bytes", at, k, maxMetaValue))
+		}
+	}
+}
+
+func (r *resolver) paths() Paths {
+	p := Paths{DataDir: value(r.f.DataDir), PIDFile: value(r.f.PidFile)}
+	if p.DataDir == "" {
+		if !r.dev {
+			r.errorf("data_dir", "data_dir cannot be empty")
+		}
+		return p
+	}
+	if info, err := os.Stat(p.DataDir); err == nil && !info.IsDir() {
+		r.errorf("data_dir", "data_dir %q is not a directory", p.DataDir)
+	}
+	return p
+}
+
+func (r *resolver) raft() Raft {
+	f := r.f
+	raft := Raft{
+		Protocol: value(f.RaftProtocol), Multiplier: value(f.Performance.RaftMultiplier), RPCHoldTimeout: value(f.Performance.RPCHoldTimeout),
+		SnapshotThreshold: value(f.RaftSnapshotThreshold), SnapshotInterval: value(f.RaftSnapshotInterval), TrailingLogs: value(f.RaftTrailingLogs),
+	}
+	if raft.Protocol != 3 {
+		r.errorf("raft_protocol", "raft_protocol version %d is not supported by this version of Consul", raft.Protocol)
+	}
+	if p := value(f.Protocol); p < 2 || p > 3 {
+		r.errorf("protocol", "protocol version %d is not supported by this version of Consul; use 2 or 3", p)
+	}
+	if raft.Multiplier < 1 || raft.Multiplier > 10 {
+		r.errorf("performance.raft_multiplier", "performance.raft_multiplier cannot be %d. Must be between 1 and 10", raft.Multiplier)
+	}
+	return raft
+}
+
+func (r *resolver) ports(server bool) Ports {
+	f := r.f.Ports
+	p := Ports{
+		DNS: value(f.DNS), HTTP: value(f.HTTP), HTTPS: value(f.HTTPS), GRPC: value(f.GRPC), GRPCTLS: value(f.GRPCTLS),
+		SerfLAN: value(f.SerfLAN), SerfWAN: value(f.SerfWAN), Server: value(f.Server),
+	}
+	for _, one := range []struct {
+		key    string
+		port   int
+		needed bool
+	}{
+		{"dns", p.DNS, false},
+		{"http", p.HTTP, false},
+		{"https", p.HTTPS, false},
+		{"grpc", p.GRPC, false},
+		{"grpc_tls", p.GRPCTLS, false},
+		{"serf_lan", p.SerfLAN, true},
+		{"serf_wan", p.SerfWAN, false},
+		{"server", p.Server, server},
+		{"sidecar_min_port", value(f.SidecarMinPort), false},
+		{"sidecar_max_port", value(f.SidecarMaxPort), false},
+		{"expose_min_port", value(f.ExposeMinPort), false},
+		{"expose_max_port", value(f.ExposeMaxPort), false},
+	} {
+		key := "ports." + one.key
+		switch {
+		case one.port < -1 || one.port > 65535:
+			r.errorf(key, "%s: %d is not a port number; use 1 to 65535, or -1 to turn it off", key, one.port)
+		case one.needed && one.port <= 0:
+			r.errorf(key, "%s cannot be turned off", key)
+		}
+	}
+	return p
+}
+
+func (r *resolver) dns() DNS {
+	f := r.f.DNS
+	d := DNS{
+		Domain: dotted(value(r.f.Domain)), AltDomain: dotted(value(r.f.AltDomain)), Recursors: r.recursors(),
+		RecursorsRandom: value(f.RecursorStrategy) == "random", RecursorTimeout: value(f.RecursorTimeout), RecursionAllow: r.recursionAllow(),
+		AllowStale: value(f.AllowStale), MaxStale: value(f.MaxStale), OnlyPassing: value(f.OnlyPassing),
+		EnableTruncate: value(f.EnableTruncate), DisableCompression: value(f.DisableCompression), NodeMetaTXT: value(f.NodeMetaTXT),
+		ARecordLimit: value(f.ARecordLimit), UDPAnswerLimit: value(f.UDPAnswerLimit), NodeTTL: value(f.NodeTTL), ServiceTTL: f.ServiceTTL,
+		SOARefresh: value(f.SOA.Refresh), SOARetry: value(f.SOA.Retry), SOAExpire: value(f.SOA.Expire), SOAMinTTL: value(f.SOA.MinTTL),
+	}
+	for key, name := range map[string]string{"domain": d.Domain, "alt_domain": d.AltDomain} {
+		if name == "" {
+			continue
+		}
+		for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+			if !catalog.ValidDNSLabel(label) {
+				r.errorf(key, "%s: %q is not a DNS name: its label %q is not made of letters, digits and hyphens", key, strings.TrimSuffix(name, "."), label)
+				break
+			}
+		}
+	}
+	if d.AltDomain != "" && catalog.EqualFold(d.AltDomain, d.Domain) {
+		r.warnf("alt_domain", "alt_domain is the same as domain")
+	}
+	for _, name := range sorted(f.ServiceTTL) {
+		if f.ServiceTTL[name] < 0 {
+			r.errorf("dns_config.service_ttl."+name, "dns_config.service_ttl: %q cannot be negative", name)
+		}
+	}
+	return d
+}
+
+// dotted is a domain name with the dot at its end.
+func dotted(s string) string {
+	if s == "" || strings.HasSuffix(s, ".") {
+		return s
+	}
+	return s + "."
+}
+
+func (r *resolver) log() Log {
+	f := r.f
+	l := Log{
+		Level: strings.ToUpper(value(f.LogLevel)), JSON: value(f.LogJSON), File: value(f.LogFile),
+		RotateDuration: value(f.LogRotateDuration), RotateBytes: value(f.LogRotateBytes), RotateMaxFiles: value(f.LogRotateMaxFiles),
+	}
+	switch l.Level {
+	case "TRACE", "DEBUG", "INFO", "WARN", "ERROR":
+	case "ERR":
+		l.Level = "ERROR"
+	default:
+		r.errorf("log_level", "Invalid log level: %s. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]", value(f.LogLevel))
+	}
+	return l
+}
+
+func (r *resolver) gossipKey() {
+	text := value(r.f.EncryptKey)
+	if text == "" {
+		return
+	}
+	key, err := base64.StdEncoding.DecodeString(text)
+	switch {
+	case err != nil:
+		r.errorf("encrypt", "encrypt has invalid key: %v", err)
+	case len(key) != 16 && len(key) != 24 && len(key) != 32:
+		r.errorf("encrypt", "encrypt has invalid key: it has %d bytes, not 16, 24 or 32; \"consul keygen\" makes one", len(key))
+	}
+}

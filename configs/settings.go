@@ -1,0 +1,205 @@
+package configs
+
+import (
+	"net/netip"
+	"time"
+
+	"consul.internal/agent"
+	"consul.internal/checks"
+)
+
+// Settings is the whole configuration of one agent, checked and resolved. Its
+// blocks are plain records; package daemon fills each part's own Config from them.
+type Settings struct {
+	Dev         bool
+	Node        Node
+	Server      Server
+	Raft        Raft
+	Paths       Paths
+	Addresses   Addresses
+	Ports       Ports
+	DNS         DNS
+	HTTP        HTTP
+	Limits      Limits
+	Queries     Queries
+	Checks      Checks
+	Leaving     Leaving
+	Joining     Joining
+	ACL         ACL
+	Log         Log
+	Telemetry   Telemetry
+	Definitions Definitions
+
+	effective file // what Diff compares
+}
+
+// Node is who this agent is.
+type Node struct {
+	ID                string // "" = take the one in the data directory, or make one
+	Name              string
+	Meta              map[string]string
+	Datacenter        string
+	PrimaryDatacenter string
+	DisableHostID     bool
+	TranslateWANAddrs bool
+}
+
+// Server is the part that only servers have.
+type Server struct {
+	Enabled         bool
+	Bootstrap       bool // also set for bootstrap_expect = 1
+	BootstrapExpect int  // 0 or 2 and more
+}
+
+// Raft is the replicated log's tuning.
+type Raft struct {
+	Protocol          int
+	Multiplier        int
+	SnapshotThreshold int // entries
+	SnapshotInterval  time.Duration
+	TrailingLogs      int // entries
+	RPCHoldTimeout    time.Duration
+}
+
+// Paths are files and directories.
+type Paths struct {
+	DataDir string // "" only with Dev
+	PIDFile string
+}
+
+// Addresses are all addresses with templates expanded.
+type Addresses struct {
+	Bind             netip.Addr
+	Client           []netip.Addr
+	AdvertiseLAN     netip.Addr
+	AdvertiseLANIPv4 netip.Addr // invalid = none
+	AdvertiseLANIPv6 netip.Addr
+	AdvertiseWAN     netip.Addr
+	AdvertiseWANIPv4 netip.Addr
+	AdvertiseWANIPv6 netip.Addr
+	SerfLAN          netip.AddrPort // bind address of gossip
+	SerfWAN          netip.AddrPort // port 0 = off
+	DNS              []netip.AddrPort
+	HTTP             []netip.AddrPort
+	HTTPSockets      []string // paths of unix sockets
+	SocketUser       string
+	SocketGroup      string
+	SocketMode       string // octal
+}
+
+// Ports are port numbers; -1 is off.
+type Ports struct {
+	DNS     int
+	HTTP    int
+	HTTPS   int
+	GRPC    int
+	GRPCTLS int
+	SerfLAN int
+	SerfWAN int
+	Server  int
+}
+
+// DNS is how names are answered.
+type DNS struct {
+	Domain             string // with a dot at the end
+	AltDomain          string // with a dot at the end, or ""
+	Recursors          []netip.AddrPort
+	RecursorsRandom    bool           // ask them in a random order
+	RecursorTimeout    time.Duration  // for each
+	RecursionAllow     []netip.Prefix // who may ask for names outside
+	AllowStale         bool
+	MaxStale           time.Duration
+	OnlyPassing        bool
+	EnableTruncate     bool
+	DisableCompression bool
+	NodeMetaTXT        bool
+	ARecordLimit       int
+	UDPAnswerLimit     int
+	NodeTTL            time.Duration
+	ServiceTTL         map[string]time.Duration // by name, "prefix*" or "*"
+	SOARefresh         int                      // seconds, as the three below
+	SOARetry           int
+	SOAExpire          int
+	SOAMinTTL          int
+}
+
+// HTTP is the HTTP interface.
+type HTTP struct {
+	ResponseHeaders map[string]string
+	BlockEndpoints  []string // path prefixes
+	MaxHeaderBytes  int
+	AllowAnyChar    bool // disable_http_unprintable_char_filter
+	EnableDebug     bool
+}
+
+// Limits bound what clients may use.
+type Limits struct {
+	HTTPMaxConnsPerClient int
+	KVMaxValueSize        int // bytes
+	TxnMaxReqLen          int // bytes
+}
+
+// Queries are the bounds of blocking and stale reads.
+type Queries struct {
+	DefaultTime       time.Duration
+	MaxTime           time.Duration
+	DiscoveryMaxStale time.Duration // 0 = off
+}
+
+// Checks is what holds for all checks.
+type Checks struct {
+	ScriptsLocal   bool // scripts of configuration files may run
+	ScriptsRemote  bool // scripts registered over HTTP may run
+	UpdateInterval time.Duration
+	OutputMaxSize  int // bytes
+	DiscardOutput  bool
+}
+
+// Leaving is what happens at the end.
+type Leaving struct {
+	OnTerminate     bool
+	SkipOnInterrupt bool
+	DrainTime       time.Duration
+}
+
+// Joining is how other agents are found.
+type Joining struct {
+	LAN         []string
+	WAN         []string
+	Interval    time.Duration
+	IntervalWAN time.Duration
+	Max         int // 0 = for ever
+	MaxWAN      int
+	Key         string // gossip key, base64, "" = unencrypted
+}
+
+// ACL is as much of access control as is shown before it is built.
+type ACL struct {
+	Enabled       bool
+	DefaultPolicy string
+}
+
+// Log is where and how much is logged.
+type Log struct {
+	Level          string // TRACE, DEBUG, INFO, WARN or ERROR
+	JSON           bool
+	File           string
+	RotateDuration time.Duration
+	RotateBytes    int
+	RotateMaxFiles int
+}
+
+// Telemetry is metrics.
+type Telemetry struct {
+	Prefix              string
+	DisableHostname     bool
+	FilterDefault       bool
+	PrefixFilter        []string
+	PrometheusRetention time.Duration // 0 = off
+}
+
+// Definitions are the services and checks of the files.
+type Definitions struct {
+	Services []agent.ServiceDefinition
+	Checks   []checks.Definition
+}

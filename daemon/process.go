@@ -1,0 +1,203 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+
+	"consul.internal/catalog"
+	"consul.internal/configs"
+	"consul.internal/httpapi"
+	"consul.internal/internal/fault"
+	"consul.internal/internal/version"
+	"consul.internal/server/leader"
+	"go.uber.org/zap"
+)
+
+// process is the daemon as the HTTP API shows and steers it.
+type process struct{ d *Daemon }
+
+var _ httpapi.Process = process{}
+
+func (p process) Reload(ctx context.Context) error {
+	if p.d.opts.Reload == nil {
+		return fault.Newf(fault.Invalid, "this agent has no configuration to read again")
+	}
+	return p.d.opts.Reload(ctx)
+}
+
+func (p process) Leave(ctx context.Context) error { return p.d.Leave(ctx) }
+
+// statusAlive is a living member's status as Serf counts.
+const statusAlive = 1
+
+// member is this agent as a member of a pool.
+func (d *Daemon) member(wan bool) httpapi.Member {
+	s := d.current()
+	m := httpapi.Member{
+		Name: s.Node.Name, Addr: s.Addresses.AdvertiseLAN.String(), Port: uint16(max(s.Ports.SerfLAN, 0)),
+		Status: statusAlive, Tags: d.tags(s),
+		ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2, DelegateMin: 2, DelegateMax: 5, DelegateCur: 4,
+	}
+	if wan {
+		m.Name += "." + s.Node.Datacenter
+		m.Addr, m.Port = s.Addresses.AdvertiseWAN.String(), uint16(max(s.Ports.SerfWAN, 0))
+	}
+	return m
+}
+
+func (d *Daemon) tags(s *configs.Settings) map[string]string {
+	tags := map[string]string{
+		"role": "node", "dc": s.Node.Datacenter, "id": d.nodeID, "build": version.Build(),
+		"vsn": "2", "vsn_min": "2", "vsn_max": "3", "segment": "",
+	}
+	if s.Server.Enabled {
+		tags["role"] = "consul"
+		tags["port"] = strconv.Itoa(s.Ports.Server)
+		tags["raft_vsn"] = "3"
+		if s.Server.Bootstrap {
+			tags["bootstrap"] = "1"
+		}
+		if s.Server.BootstrapExpect > 0 {
+			tags["expect"] = strconv.Itoa(s.Server.BootstrapExpect)
+		}
+	}
+	return tags
+}
+
+// Members lists the pool. It has one member until there are pools.
+func (p process) Members(wan bool) []httpapi.Member {
+	if wan && !p.d.current().Server.Enabled {
+		return nil
+	}
+	return []httpapi.Member{p.d.member(wan)}
+}
+
+// leaderMembers is Members as the leader's duties need it.
+func (d *Daemon) leaderMembers() []leader.Member {
+	s := d.current()
+	return []leader.Member{{
+		ID: d.nodeID, Name: s.Node.Name, Address: s.Addresses.AdvertiseLAN.String(), ServerPort: s.Ports.Server,
+	}}
+}
+
+// Self describes the process. Secrets never stand in it.
+func (p process) Self() httpapi.Self {
+	d := p.d
+	s := d.current()
+	return httpapi.Self{
+		Config: map[string]any{
+			"Datacenter": s.Node.Datacenter, "PrimaryDatacenter": s.Node.PrimaryDatacenter,
+			"NodeName": s.Node.Name, "NodeID": d.nodeID, "Server": s.Server.Enabled,
+			"Revision": version.Revision, "Version": version.Human(), "BuildDate": version.BuildDate,
+		},
+		DebugConfig: map[string]any{
+			"ACLsEnabled": s.ACL.Enabled, "Bootstrap": s.Server.Bootstrap, "BootstrapExpect": s.Server.BootstrapExpect,
+			"Datacenter": s.Node.Datacenter, "PrimaryDatacenter": s.Node.PrimaryDatacenter, "DevMode": s.Dev,
+			"NodeName": s.Node.Name, "NodeID": d.nodeID, "NodeMeta": s.Node.Meta, "ServerMode": s.Server.Enabled,
+			"EnableDebug": s.HTTP.EnableDebug, "DataDir": s.Paths.DataDir, "LogLevel": s.Log.Level,
+			"DNSDomain": s.DNS.Domain, "DNSAltDomain": s.DNS.AltDomain, "DNSPort": s.Ports.DNS, "HTTPPort": s.Ports.HTTP,
+			"HTTPSPort": s.Ports.HTTPS, "ServerPort": s.Ports.Server, "SerfPortLAN": s.Ports.SerfLAN,
+			"SerfPortWAN": s.Ports.SerfWAN, "BindAddr": s.Addresses.Bind.String(), "ClientAddrs": s.Addresses.Client,
+			"AdvertiseAddrLAN": s.Addresses.AdvertiseLAN.String(), "AdvertiseAddrWAN": s.Addresses.AdvertiseWAN.String(),
+		},
+		Member: d.member(false),
+		Stats:  d.stats(s),
+		Meta:   d.local.Node().Meta,
+	}
+}
+
+func (d *Daemon) stats(s *configs.Settings) map[string]map[string]string {
+	ttls, monitors := 0, 0
+	checks := d.local.Checks()
+	for _, c := range checks {
+		if c.Type == "ttl" {
+			ttls++
+		} else if c.Type != string(catalog.Maintenance) {
+			monitors++
+		}
+	}
+	stats := map[string]map[string]string{
+		"agent": {
+			"check_monitors": strconv.Itoa(monitors), "check_ttls": strconv.Itoa(ttls),
+			"checks": strconv.Itoa(len(checks)), "services": strconv.Itoa(len(d.local.Services())),
+		},
+		"build": {
+			"prerelease": version.Prerelease, "revision": version.Revision,
+			"version": version.Version, "version_metadata": "",
+		},
+		"consul": {"server": strconv.FormatBool(s.Server.Enabled)},
+		"runtime": {
+			"os": runtime.GOOS, "arch": runtime.GOARCH, "version": runtime.Version(),
+			"max_procs": strconv.Itoa(runtime.GOMAXPROCS(0)), "goroutines": strconv.Itoa(runtime.NumGoroutine()),
+			"cpu_count": strconv.Itoa(runtime.NumCPU()),
+		},
+		"serf_lan": {"members": "1", "failed": "0", "left": "0", "encrypted": "false"},
+	}
+	if d.store != nil {
+		stats["consul"]["bootstrap"] = strconv.FormatBool(s.Server.Bootstrap)
+		stats["consul"]["known_datacenters"] = "1"
+		stats["consul"]["leader"] = strconv.FormatBool(d.store.IsLeader())
+		stats["consul"]["leader_addr"] = d.store.LeaderAddr()
+		stats["raft"] = d.store.Stats()
+		stats["serf_wan"] = map[string]string{"members": "1", "failed": "0", "left": "0", "encrypted": "false"}
+	} else {
+		stats["consul"]["known_servers"] = "0"
+	}
+	return stats
+}
+
+func (d *Daemon) current() *configs.Settings {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.settings
+}
+
+// Reload takes over what can change without a restart, and names what cannot.
+func (d *Daemon) Reload(next *configs.Settings) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	changed, restart := configs.Diff(d.settings, next)
+	if len(restart) > 0 {
+		d.log.Warn("these settings changed but need a restart to take effect", zap.Strings("keys", restart))
+	}
+	set := agentSet(next)
+	if err := d.local.Reload(&set); err != nil {
+		return fmt.Errorf("reload services and checks: %w", err)
+	}
+	if d.dns != nil {
+		if cfg, ok := dnsConfig(next); ok {
+			if err := d.dns.Reload(cfg); err != nil {
+				return fmt.Errorf("reload dns_config: %w", err)
+			}
+		}
+	}
+	if d.http != nil {
+		if cfg, ok := httpConfig(next); ok {
+			if err := d.http.Reload(cfg); err != nil {
+				return fmt.Errorf("reload http_config: %w", err)
+			}
+		}
+	}
+	d.settings = next
+	d.log.Info("Configuration reloaded", zap.Strings("changed", changed))
+	return nil
+}
+
+// DNSAddrs are the addresses of the DNS door, for those who asked for port 0.
+func (d *Daemon) DNSAddrs() []string {
+	if d.dns == nil {
+		return nil
+	}
+	return addrs(d.dns.Addrs())
+}
+
+// HTTPAddrs are the addresses of the HTTP door.
+func (d *Daemon) HTTPAddrs() []net.Addr {
+	if d.http == nil {
+		return nil
+	}
+	return d.http.Addrs()
+}

@@ -1,0 +1,169 @@
+package zone
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"consul.internal/catalog"
+	"consul.internal/internal/fault"
+	"consul.internal/view"
+)
+
+// Source is where a zone reads the catalog. An empty datacenter is the own one.
+//
+// A name that does not exist is a nil value without an error. An error is
+// fault.NotFound for a datacenter that nobody knows and fault.Denied for what
+// may not be seen: both are as if the name did not exist. Every other error
+// means that there is no answer now. A source that must fetch first gives up
+// when ctx ends; one that has an old answer gives it, marked stale.
+type Source interface {
+	Service(ctx context.Context, datacenter, name string) (*view.Service, view.State, error)
+	Node(ctx context.Context, datacenter, name string) (*view.Node, view.State, error)
+	Address(ctx context.Context, datacenter string, a netip.Addr) (*view.Address, view.State, error)
+	State(ctx context.Context, datacenter string) (view.State, error)
+}
+
+// Shuffle puts n things into a random order, as rand.Shuffle does.
+type Shuffle func(n int, swap func(i, j int))
+
+// Zone answers the names of one configuration. It is safe for concurrent use.
+type Zone struct {
+	opt     Options
+	primary domain
+	alt     domain
+	ttls    ttls
+	nodeTTL uint32
+	src     Source
+	shuffle Shuffle
+}
+
+// New returns a Zone over src.
+func New(opt Options, src Source, shuffle Shuffle) *Zone {
+	z := &Zone{
+		opt:     opt,
+		primary: newDomain(opt.Domain),
+		ttls:    newTTLs(opt.ServiceTTL),
+		nodeTTL: seconds(opt.NodeTTL),
+		src:     src,
+		shuffle: shuffle,
+	}
+	if opt.AltDomain != "" {
+		z.alt = newDomain(opt.AltDomain)
+	}
+	return z
+}
+
+// Reply is the answer to one question.
+type Reply struct {
+	Rcode         int
+	Authoritative bool
+	Answer        []dns.RR
+	Ns            []dns.RR
+	Extra         []dns.RR // without an OPT record
+	Stale         bool     // made of data that may be behind
+	Err           error    // why Rcode is SERVFAIL
+}
+
+// Answer answers the question for one name, as Parse read it, and type of class IN.
+func (z *Zone) Answer(ctx context.Context, name Name, qtype uint16) Reply {
+	if name.Kind == Outside {
+		return Reply{Rcode: dns.RcodeRefused}
+	}
+	if qtype == dns.TypeAXFR {
+		return Reply{Rcode: dns.RcodeNotImplemented, Authoritative: true}
+	}
+	q := &query{z: z, ctx: ctx, name: name, qtype: qtype, chain: maxChain}
+	r := q.answer()
+	r.Authoritative = r.Rcode != dns.RcodeServerFailure
+	r.Stale = q.stale
+	return r
+}
+
+// Remote reports whether a name is one of another datacenter.
+func (z *Zone) Remote(n Name) bool {
+	return n.Datacenter != "" && !catalog.EqualFold(n.Datacenter, z.opt.Datacenter)
+}
+
+// maxChain is how many names of the zone are followed from an alias, so that a
+// loop in the catalog ends; longer chains do not occur on purpose.
+const maxChain = 3
+
+// query is one question on its way to a reply.
+type query struct {
+	z     *Zone
+	ctx   context.Context
+	name  Name
+	qtype uint16
+	chain int  // names that may still be followed, this one included
+	stale bool // some part of the reply is
+}
+
+func (q *query) answer() Reply {
+	switch q.name.Kind {
+	case Apex:
+		return q.apex()
+	case Nameserv:
+		return q.nameserver()
+	case Service:
+		if q.name.SRVOnly && q.qtype != dns.TypeSRV {
+			return q.missing()
+		}
+		return q.service()
+	case Node:
+		return q.node()
+	case Addr:
+		return q.addr()
+	case Reverse:
+		return q.reverse()
+	case Empty:
+		if _, err := q.z.src.State(q.ctx, q.name.Datacenter); err != nil {
+			return q.failed(err)
+		}
+		return q.nodata()
+	}
+	// Mesh names and prepared queries are not answered yet.
+	return q.missing()
+}
+
+// missing is the reply for a name that does not exist. Names of nothing but
+// keywords are empty non-terminals, whatever else they could be read as.
+func (q *query) missing() Reply {
+	if q.name.Keywords {
+		return q.nodata()
+	}
+	return q.negative(dns.RcodeNameError)
+}
+
+// nodata is the reply for a name that exists and has no record of the type
+// (RFC 2308, section 2.2).
+func (q *query) nodata() Reply { return q.negative(dns.RcodeSuccess) }
+
+func (q *query) negative(rcode int) Reply {
+	soa, err := q.soa(q.name.Zone)
+	if err != nil {
+		return Reply{Rcode: dns.RcodeServerFailure, Err: err}
+	}
+	return Reply{Rcode: rcode, Ns: []dns.RR{soa}}
+}
+
+// failed is the reply where the source could not tell.
+func (q *query) failed(err error) Reply {
+	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.Denied) {
+		return q.negative(dns.RcodeNameError)
+	}
+	return Reply{Rcode: dns.RcodeServerFailure, Err: err}
+}
+
+// note remembers how fresh a part of the reply is.
+func (q *query) note(st view.State) { q.stale = q.stale || st.Stale }
+
+// datacenter is the name of the one that the question is about.
+func (q *query) datacenter() string {
+	if q.z.Remote(q.name) {
+		return q.name.Datacenter
+	}
+	return q.z.opt.Datacenter
+}

@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"consul.internal/internal/fault"
+	"consul.internal/store/state"
+)
+
+// enqueueTimeout bounds the wait for a place in raft's queue where ctx does not.
+const enqueueTimeout = 10 * time.Second
+
+// Register puts a node, service and checks into the catalog. It returns the
+// index of its log entry.
+func (s *Store) Register(ctx context.Context, r *state.Registration) (uint64, error) {
+	_, index, err := s.apply(ctx, commandRegister, r)
+	return index, err
+}
+
+// Deregister takes a node, service or check out of the catalog.
+func (s *Store) Deregister(ctx context.Context, d *state.Deregistration) (uint64, error) {
+	_, index, err := s.apply(ctx, commandDeregister, d)
+	return index, err
+}
+
+// apply proposes a command and waits until it is committed and applied. Only the
+// leader can; on any other server the error is fault.NotLeader or fault.NoLeader.
+// fault.Unknown says that the command may or may not happen.
+func (s *Store) apply(ctx context.Context, t commandType, body any) (any, uint64, error) {
+	if !s.IsLeader() {
+		return nil, 0, s.notLeader()
+	}
+	cmd, err := s.encode(t, body)
+	if err != nil {
+		return nil, 0, err
+	}
+	wait := enqueueTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline))
+	}
+	if wait <= 0 || ctx.Err() != nil {
+		return nil, 0, fault.With(fault.Unavailable, context.DeadlineExceeded)
+	}
+	f := s.raft.Apply(cmd, wait)
+	if err := s.await(ctx, f); err != nil {
+		return nil, 0, s.explain(err)
+	}
+	r, ok := f.Response().(result)
+	if !ok {
+		return nil, 0, fault.Newf(fault.Unknown, "the log entry's result is missing")
+	}
+	return r.value, f.Index(), r.err
+}
+
+// explain gives raft's errors the kinds that tell a caller what to do.
+func (s *Store) explain(err error) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return s.notLeader()
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return fault.Newf(fault.Unavailable, "the log is too busy: %w", err)
+	case fault.Of(err) != "":
+		return err
+	default:
+		// Among them raft.ErrLeadershipLost, ErrAbortedByRestore, ErrRaftShutdown
+		// and errors of the disk: the entry may have reached other servers.
+		return fault.Newf(fault.Unknown, "the write may or may not have happened: %w", err)
+	}
+}
+
+func (s *Store) notLeader() error {
+	if s.LeaderAddr() == "" || s.IsLeader() {
+		return fault.Newf(fault.NoLeader, "No cluster leader")
+	}
+	return fault.Newf(fault.NotLeader, "this server is not the leader")
+}

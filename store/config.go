@@ -1,0 +1,91 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Config is what a store needs to know.
+type Config struct {
+	// NodeID names this server in the cluster for ever, whatever its address.
+	NodeID string
+	// DataDir is the agent's data directory; "" keeps everything in memory.
+	DataDir string
+	// Bootstrap lets this server found a cluster of which it is the only member.
+	Bootstrap bool
+	// Multiplier stretches raft's timers (performance.raft_multiplier); 1 is good to 200 ms between servers.
+	Multiplier int
+	// SnapshotThreshold is after how many log entries a snapshot is due (raft_snapshot_threshold).
+	SnapshotThreshold uint64
+	// SnapshotInterval is how often that is looked at (raft_snapshot_interval).
+	SnapshotInterval time.Duration
+	// TrailingLogs are kept behind a snapshot for servers that lag (raft_trailing_logs).
+	TrailingLogs uint64
+
+	segmentSize int // of the log's files; tests make it small
+}
+
+const (
+	// Timers at multiplier 1: a lost leader is replaced in about 1.2 s, and a
+	// round trip of 200 ms between servers still leaves three heartbeats a term.
+	heartbeatTimeout = 750 * time.Millisecond
+	leaseTimeout     = 500 * time.Millisecond
+	// maxMultiplier is the known upper bound of performance.raft_multiplier.
+	maxMultiplier = 10
+	// maxAppendEntries is raft's batch, sent and applied at once.
+	maxAppendEntries = 64
+	// segmentSize of log files: raft-wal's own default, allocated ahead.
+	segmentSize = 64 << 20
+	// cachedEntries of the log stay in memory for followers and for applying.
+	cachedEntries = 512
+	// keepSnapshots: the newest, and the one before in case it is damaged.
+	keepSnapshots = 2
+	// maxCommand bounds an encoded command; the largest known request is a
+	// transaction of 512 KiB.
+	maxCommand = 4 << 20
+)
+
+// DefaultConfig has every setting that does not depend on the machine.
+func DefaultConfig() Config {
+	return Config{Multiplier: 1, SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10240}
+}
+
+// Validate reports all that is wrong with the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.NodeID == "" {
+		errs = append(errs, errors.New("store: a node ID is needed"))
+	}
+	if c.Multiplier < 1 || c.Multiplier > maxMultiplier {
+		errs = append(errs, fmt.Errorf("performance.raft_multiplier is %d: must be 1 to %d", c.Multiplier, maxMultiplier))
+	}
+	if c.SnapshotInterval < 5*time.Millisecond { // raft's own lower bound
+		errs = append(errs, fmt.Errorf("raft_snapshot_interval is %s: must be at least 5ms", c.SnapshotInterval))
+	}
+	if c.SnapshotThreshold == 0 {
+		errs = append(errs, errors.New("raft_snapshot_threshold must be above 0"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) raft() *raft.Config {
+	rc := raft.DefaultConfig()
+	m := time.Duration(c.Multiplier)
+	rc.LocalID = raft.ServerID(c.NodeID)
+	rc.HeartbeatTimeout = m * heartbeatTimeout
+	rc.ElectionTimeout = m * heartbeatTimeout
+	rc.LeaderLeaseTimeout = m * leaseTimeout
+	rc.MaxAppendEntries = maxAppendEntries
+	rc.BatchApplyCh = true // waiting commands go to disk together
+	rc.SnapshotThreshold = c.SnapshotThreshold
+	rc.SnapshotInterval = c.SnapshotInterval
+	rc.TrailingLogs = c.TrailingLogs
+	rc.NoLegacyTelemetry = true
+	// replay restores the snapshot and the committed entries before raft starts,
+	// with every check, so raft must not do it again.
+	rc.NoSnapshotRestoreOnStart = true
+	return rc
+}
