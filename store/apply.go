@@ -34,7 +34,7 @@ func (s *Store) apply(ctx context.Context, t commandType, body any) (any, uint64
 	if !s.IsLeader() {
 		return nil, 0, s.notLeader()
 	}
-	cmd, err := s.encode(t, body)
+	cmd, err := s.fsm.encode(t, body)
 	if err != nil {
 		return nil, 0, err
 	}

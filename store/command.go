@@ -90,19 +90,19 @@ func newCodec(nesting int) (codec, error) {
 
 // encode makes a command for the log, and makes sure that it can be read back: a
 // command that cannot be would stop every server.
-func (s *Store) encode(t commandType, body any) ([]byte, error) {
-	raw, err := s.codec.enc.Marshal(body)
+func (f *fsm) encode(t commandType, body any) ([]byte, error) {
+	raw, err := f.codec.enc.Marshal(body)
 	if err != nil {
 		return nil, fault.Newf(fault.Invalid, "encode command: %w", err)
 	}
-	cmd, err := s.codec.enc.Marshal(envelope{Type: t, Level: commandLevel, Body: raw})
+	cmd, err := f.codec.enc.Marshal(envelope{Type: t, Level: commandLevel, Body: raw})
 	if err != nil {
 		return nil, fault.Newf(fault.Invalid, "encode command: %w", err)
 	}
 	if len(cmd) > maxCommand {
 		return nil, fault.Newf(fault.Invalid, "request is too large: %d bytes encoded, at most %d", len(cmd), maxCommand)
 	}
-	if _, err := s.fsm.decode(cmd); err != nil {
+	if _, err := f.decode(cmd); err != nil {
 		return nil, fault.Newf(fault.Invalid, "request cannot be stored: %w", err)
 	}
 	return cmd, nil

@@ -305,7 +305,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	}
 	at -= cachedEntries + 20
 	var entry raft.Log
-	if _, err := s.log.read(at, &entry); err != nil {
+	if _, err := s.disk.log.read(at, &entry); err != nil {
 		t.Fatal(err)
 	}
 	path := glob(t, dir, "wal/*.wal")[0]
@@ -319,7 +319,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	if _, err := f.WriteAt([]byte{content[where+9] ^ 4}, int64(where+9)); err != nil {
 		t.Fatal(err)
 	}
-	s.work.run(func() { _ = s.log.GetLog(at, &raft.Log{}) })
+	s.work.run(func() { _ = s.disk.log.GetLog(at, &raft.Log{}) })
 	select {
 	case err := <-s.Failed():
 		if !IsDamage(err) || !strings.Contains(err.Error(), fmt.Sprintf("log entry %d", at)) || !strings.Contains(err.Error(), path) {

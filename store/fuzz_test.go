@@ -54,7 +54,7 @@ func FuzzCommand(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	cmd, err := s.encode(commandRegister, registration(1))
+	cmd, err := s.fsm.encode(commandRegister, registration(1))
 	if err != nil {
 		f.Fatal(err)
 	}

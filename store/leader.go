@@ -19,6 +19,7 @@ var errLeadershipLost = errors.New("leadership was lost")
 
 // leadership is this server's part in who leads.
 type leadership struct {
+	s         *Store
 	clusterID string // to be written into the state by the first leader
 
 	mu     sync.Mutex
@@ -28,7 +29,8 @@ type leadership struct {
 	once   sync.Once
 }
 
-func (l *leadership) init() {
+func (l *leadership) init(s *Store) {
+	l.s = s
 	l.ready = make(chan struct{})
 	l.heard = make(chan struct{})
 }
@@ -50,7 +52,7 @@ func (s *Store) RunLeader(duty func(context.Context)) {
 }
 
 // follow watches leadership come and go until the store closes.
-func (s *Store) follow(notify <-chan bool, observed <-chan raft.Observation) {
+func (l *leadership) follow(notify <-chan bool, observed <-chan raft.Observation) {
 	ended := make(chan struct{}) // of the last term's duties
 	close(ended)
 	cancel := func(error) {}
@@ -63,68 +65,68 @@ func (s *Store) follow(notify <-chan bool, observed <-chan raft.Observation) {
 		case leads := <-notify:
 			cancel(errLeadershipLost)
 			if !leads {
-				s.logger.Info("cluster leadership lost")
+				l.s.logger.Info("cluster leadership lost")
 				continue
 			}
 			ctx, stop := context.WithCancelCause(context.Background())
 			cancel = stop
 			before, done := ended, make(chan struct{})
-			if s.work.run(func() {
+			if l.s.work.run(func() {
 				defer close(done)
 				<-before
-				s.term(ctx)
+				l.term(ctx)
 			}) {
 				ended = done
 			}
 		case o := <-observed:
-			if l, ok := o.Data.(raft.LeaderObservation); ok && l.LeaderID != "" {
-				s.logger.Info("New leader elected", zap.String("payload", string(l.LeaderID)), zap.String("address", string(l.LeaderAddr)))
+			if o, ok := o.Data.(raft.LeaderObservation); ok && o.LeaderID != "" {
+				l.s.logger.Info("New leader elected", zap.String("payload", string(o.LeaderID)), zap.String("address", string(o.LeaderAddr)))
 			}
-		case <-s.closing:
+		case <-l.s.closing:
 			return
 		}
 	}
 }
 
 // term is one term of leadership: what must be done first, then the duties.
-func (s *Store) term(ctx context.Context) {
-	if !s.establish(ctx) {
+func (l *leadership) term(ctx context.Context) {
+	if !l.establish(ctx) {
 		return
 	}
-	s.logger.Info("cluster leadership acquired")
-	s.lead.mu.Lock()
-	ready, duties := s.lead.ready, s.lead.duties
+	l.s.logger.Info("cluster leadership acquired")
+	l.mu.Lock()
+	ready, duties := l.ready, l.duties
 	close(ready)
-	s.lead.mu.Unlock()
-	s.lead.once.Do(func() { close(s.lead.heard) })
+	l.mu.Unlock()
+	l.once.Do(func() { close(l.heard) })
 
 	var wg sync.WaitGroup
 	for _, duty := range duties {
 		wg.Go(func() { duty(ctx) })
 	}
 	<-ctx.Done()
-	s.lead.mu.Lock()
-	s.lead.ready = make(chan struct{})
-	s.lead.mu.Unlock()
+	l.mu.Lock()
+	l.ready = make(chan struct{})
+	l.mu.Unlock()
 	wg.Wait()
 }
 
 // establish waits until everything committed so far is applied, and writes what
 // the first leader has to write. It reports false when leadership ended first.
-func (s *Store) establish(ctx context.Context) bool {
+func (l *leadership) establish(ctx context.Context) bool {
 	warn := time.AfterFunc(barrierWarning, func() {
-		s.logger.Warn("this server was elected but cannot yet act: entries of former leaders are not applied", zap.Duration("for", barrierWarning))
+		l.s.logger.Warn("this server was elected but cannot yet act: entries of former leaders are not applied", zap.Duration("for", barrierWarning))
 	})
 	defer warn.Stop()
 	for ctx.Err() == nil {
-		err := s.await(ctx, s.raft.Barrier(0))
+		err := l.s.await(ctx, l.s.raft.Barrier(0))
 		if err == nil {
-			err = s.settle(ctx)
+			err = l.settle(ctx)
 		}
 		if err == nil {
 			return true
 		}
-		s.logger.Debug("leadership is not established yet", zap.Error(err))
+		l.s.logger.Debug("leadership is not established yet", zap.Error(err))
 		select {
 		case <-ctx.Done():
 		case <-time.After(retryPause):
@@ -134,21 +136,21 @@ func (s *Store) establish(ctx context.Context) bool {
 }
 
 // settle brings the state and the configuration in line with this server.
-func (s *Store) settle(ctx context.Context) error {
-	if s.state.Cluster().ID == "" && s.lead.clusterID != "" {
-		if _, _, err := s.apply(ctx, commandFound, foundCluster{ID: s.lead.clusterID}); err != nil {
+func (l *leadership) settle(ctx context.Context) error {
+	if l.s.state.Cluster().ID == "" && l.clusterID != "" {
+		if _, _, err := l.s.apply(ctx, commandFound, foundCluster{ID: l.clusterID}); err != nil {
 			return err
 		}
 	}
 	// A server that has moved tells the others where it is.
-	id, addr := raft.ServerID(s.cfg.NodeID), s.deps.Transport.LocalAddr()
-	servers, err := s.servers()
+	id, addr := raft.ServerID(l.s.cfg.NodeID), l.s.deps.Transport.LocalAddr()
+	servers, err := l.s.Servers()
 	if err != nil {
 		return err
 	}
 	for _, sv := range servers {
 		if sv.ID == id && sv.Address != addr {
-			return s.await(ctx, s.raft.AddVoter(id, addr, 0, 0))
+			return l.s.await(ctx, l.s.raft.AddVoter(id, addr, 0, 0))
 		}
 	}
 	return nil
@@ -194,9 +196,7 @@ func (s *Store) LeaderID() string {
 func (s *Store) ClusterID() string { return s.state.Cluster().ID }
 
 // Servers lists the members of the raft cluster.
-func (s *Store) Servers() ([]raft.Server, error) { return s.servers() }
-
-func (s *Store) servers() ([]raft.Server, error) {
+func (s *Store) Servers() ([]raft.Server, error) {
 	f := s.raft.GetConfiguration()
 	if err := f.Error(); err != nil {
 		return nil, s.explain(err)
@@ -206,7 +206,7 @@ func (s *Store) servers() ([]raft.Server, error) {
 
 // Peers lists the addresses of all raft servers.
 func (s *Store) Peers() ([]string, error) {
-	servers, err := s.servers()
+	servers, err := s.Servers()
 	if err != nil {
 		return nil, err
 	}
@@ -299,28 +299,23 @@ func (r *rounds) run(s *Store) {
 			return
 		}
 		r.mu.Unlock()
-		this.err = s.confirm()
+		this.err = confirm(s)
 		close(this.done)
 	}
 }
 
 // confirm is one round: the commit index first, so that what it covers was
 // committed before a majority confirmed that nobody else could commit since.
-func (s *Store) confirm() error {
+func confirm(s *Store) error {
 	committed := s.raft.CommitIndex()
 	if err := s.raft.VerifyLeader().Error(); err != nil {
-		return s.explainRead(err)
+		if err = s.explain(err); errors.Is(err, fault.Unknown) {
+			return s.notLeader() // a read has no outcome that could be unknown
+		}
+		return err
 	}
 	if !s.fsm.reached.wait(s.other.lastShown(committed), s.closing, nil) {
 		return fault.Newf(fault.Unavailable, "the store is closing")
 	}
 	return nil
-}
-
-// explainRead is explain for what changes nothing.
-func (s *Store) explainRead(err error) error {
-	if err = s.explain(err); errors.Is(err, fault.Unknown) {
-		return s.notLeader()
-	}
-	return err
 }

@@ -15,28 +15,28 @@ type replayed struct {
 }
 
 // replay reads back everything: the newest snapshot that is whole, then every
-// entry of the log. Each is checked; the committed entries are applied. So a
+// entry of the d.log. Each is checked; the committed entries are applied. So a
 // damaged server does not start raft, and a good one can answer from its own
 // disk before it has heard of any other.
-func (s *Store) replay(ctx context.Context, log *diskLog, known bool) (replayed, error) {
+func (d *disk) replay(ctx context.Context, known bool) (replayed, error) {
 	var r replayed
-	first, err := log.FirstIndex()
+	first, err := d.log.FirstIndex()
 	if err != nil {
 		return r, err
 	}
-	last, err := log.LastIndex()
+	last, err := d.log.LastIndex()
 	if err != nil {
 		return r, err
 	}
-	m := log.mark.get()
+	m := d.log.mark.get()
 	switch {
 	case m.acked > last:
-		return r, &Damage{Path: log.segmentOf(m.acked), What: fmt.Sprintf("entries up to %d were stored, but the log now ends at %d", m.acked, last)}
+		return r, &Damage{Path: d.log.segmentOf(m.acked), What: fmt.Sprintf("entries up to %d were stored, but the log now ends at %d", m.acked, last)}
 	case !known && last > 0:
-		s.logger.Warn("the file with the highest stored log index is missing and is made anew; a loss at the end of the log would not have been seen",
-			zap.String("file", log.mark.path), zap.Uint64("index", last))
+		d.logger.Warn("the file with the highest stored log index is missing and is made anew; a loss at the end of the log would not have been seen",
+			zap.String("file", d.log.mark.path), zap.Uint64("index", last))
 	}
-	snapIndex, err := s.restoreNewest(first, last, &r)
+	snapIndex, err := d.restoreNewest(first, last, &r)
 	if err != nil {
 		return r, err
 	}
@@ -44,89 +44,89 @@ func (s *Store) replay(ctx context.Context, log *diskLog, known bool) (replayed,
 	if last == 0 {
 		return r, nil
 	}
-	if err := s.readLog(ctx, log, first, last, snapIndex, &r); err != nil {
+	if err := d.readLog(ctx, first, last, snapIndex, &r); err != nil {
 		return r, err
 	}
-	return r, log.mark.set(last, max(m.committed, s.fsm.applied.Load()), true)
+	return r, d.log.mark.set(last, max(m.committed, d.fsm.applied.Load()), true)
 }
 
 // restoreNewest restores the newest snapshot that is whole. A damaged one may
 // only be passed over if the log has everything since an older one, or since the
 // beginning.
-func (s *Store) restoreNewest(first, last uint64, r *replayed) (uint64, error) {
-	ids, err := s.snaps.ids()
+func (d *disk) restoreNewest(first, last uint64, r *replayed) (uint64, error) {
+	ids, err := d.snaps.ids()
 	if err != nil {
 		return 0, err
 	}
 	var damaged error
 	for _, id := range ids {
-		meta, content, err := s.snaps.Open(id)
+		meta, content, err := d.snaps.Open(id)
 		if err == nil {
-			if err = s.fsm.Restore(content); err != nil {
-				err = &Damage{Path: s.snaps.path(id), What: "the snapshot cannot be used", Err: err}
+			if err = d.fsm.Restore(content); err != nil {
+				err = &Damage{Path: d.snaps.path(id), What: "the snapshot cannot be used", Err: err}
 			}
 		}
 		if err != nil {
-			s.logger.Error("a snapshot cannot be used; looking for an older one", zap.Error(err))
+			d.logger.Error("a snapshot cannot be used; looking for an older one", zap.Error(err))
 			if damaged == nil {
 				damaged = err
 			}
 			continue
 		}
 		if last > 0 && first > meta.Index+1 || damaged != nil && last == 0 {
-			return 0, s.gap(first, last, meta.Index, damaged)
+			return 0, d.gap(first, last, meta.Index, damaged)
 		}
-		s.fsm.applied.Store(max(s.fsm.applied.Load(), meta.Index))
-		s.fsm.reached.advance(meta.Index)
+		d.fsm.applied.Store(max(d.fsm.applied.Load(), meta.Index))
+		d.fsm.reached.advance(meta.Index)
 		r.config = meta.Configuration
 		return meta.Index, nil
 	}
 	if first > 1 || damaged != nil && last == 0 {
-		return 0, s.gap(first, last, 0, damaged)
+		return 0, d.gap(first, last, 0, damaged)
 	}
 	return 0, nil
 }
 
-func (s *Store) gap(first, last, have uint64, cause error) error {
+func (d *disk) gap(first, last, have uint64, cause error) error {
 	what := fmt.Sprintf("snapshots reach to entry %d and the log holds %d to %d: entries between are missing", have, first, last)
 	if last == 0 {
 		what = fmt.Sprintf("the log is empty and the newest whole snapshot ends at entry %d", have)
 	}
-	return &Damage{Path: s.snaps.dir, What: what, Err: cause}
+	return &Damage{Path: d.snaps.dir, What: what, Err: cause}
 }
 
 // readLog checks every entry and applies those known to be committed. What was
 // known is in the entries after them, so it reads the end first.
-func (s *Store) readLog(ctx context.Context, log *diskLog, first, last, snapIndex uint64, r *replayed) error {
+func (d *disk) readLog(ctx context.Context, first, last, snapIndex uint64, r *replayed) error {
 	var end raft.Log
-	committed, err := log.read(last, &end)
+	committed, err := d.log.read(last, &end)
 	if err != nil {
 		return err
 	}
-	committed = min(max(committed, log.mark.get().committed), last)
+	committed = min(max(committed, d.log.mark.get().committed), last)
 	var term uint64
 	for index := first; index <= last; index++ {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("read log: %w", context.Cause(ctx))
 		}
 		entry := new(raft.Log)
-		if _, err := log.read(index, entry); err != nil {
+		if _, err := d.log.read(index, entry); err != nil {
 			return err
 		}
 		if entry.Term < term {
-			return log.damage(index, fmt.Sprintf("its term is %d after term %d", entry.Term, term), nil)
+			return d.log.damage(index, fmt.Sprintf("its term is %d after term %d", entry.Term, term), nil)
 		}
 		term = entry.Term
 		if entry.Type == raft.LogConfiguration && index > snapIndex {
 			r.config = raft.DecodeConfiguration(entry.Data)
 		}
 		if index <= committed && index > snapIndex && (entry.Type == raft.LogCommand || entry.Type == raft.LogConfiguration) {
-			s.fsm.apply(entry)
-			if s.fsm.stopped != nil {
-				return s.fsm.stopped
+			d.fsm.apply(entry)
+			if d.fsm.stopped != nil {
+				return d.fsm.stopped
 			}
 		}
 	}
-	s.fsm.reached.advance(s.fsm.applied.Load())
+	d.fsm.reached.advance(d.fsm.applied.Load())
 	return nil
 }

@@ -7,12 +7,10 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/hashicorp/go-uuid"
 	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 
 	"consul.internal/catalog"
-	"consul.internal/internal/durable"
 	"consul.internal/internal/fault"
 	"consul.internal/internal/logx"
 	"consul.internal/store/state"
@@ -33,15 +31,12 @@ type Store struct {
 	cfg    Config
 	deps   Deps
 	logger *zap.Logger
-	codec  codec
 	state  *state.State
 	fsm    *fsm
 
 	raft  *raft.Raft
-	snaps *snapshots // nil in memory
-	log   *diskLog   // nil in memory
+	disk  *disk // nil in memory
 	other *otherEntries
-	lock  *durable.Lock
 
 	failed  chan error
 	closing chan struct{}
@@ -71,11 +66,11 @@ func New(cfg Config, deps Deps) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		cfg: cfg, deps: deps, logger: deps.Logger, codec: commands, state: state.New(deps.Feed),
+		cfg: cfg, deps: deps, logger: deps.Logger, state: state.New(deps.Feed),
 		other: &otherEntries{}, failed: make(chan error, 1), closing: make(chan struct{}),
 	}
 	s.fsm = &fsm{state: s.state, codec: commands, decoders: decoders(commands), image: image{images}, fail: s.fail}
-	s.lead.init()
+	s.lead.init(s)
 	return s, nil
 }
 
@@ -110,23 +105,30 @@ func (s *Store) Open(ctx context.Context) (err error) {
 		logs   raft.LogStore
 		stable raft.StableStore
 		snaps  raft.SnapshotStore
+		known  replayed
 	)
 	if s.cfg.DataDir == "" {
 		mem := memoryLog{raft.NewInmemStore(), s.other}
 		logs, stable, snaps = mem, mem, raft.NewInmemSnapshotStore()
-		err = s.found(rc, logs, stable, snaps, replayed{})
 	} else {
-		logs, stable, snaps, err = s.openDisk(ctx, rc)
+		s.disk = &disk{dir: filepath.Join(s.cfg.DataDir, "raft"), nodeID: rc.LocalID, segmentSize: s.cfg.segmentSize, fsm: s.fsm, logger: s.logger}
+		if known, err = s.disk.open(ctx); err != nil {
+			return err
+		}
+		s.other = s.disk.log.other
+		logs, stable, snaps = s.disk.log, s.disk.log, s.disk.snaps
 	}
-	if err != nil {
+	f := founder{disk: s.disk, rc: rc, logs: logs, stable: stable, snaps: snaps, transport: s.deps.Transport}
+	if s.lead.clusterID, err = f.found(s.state.Cluster().ID, s.cfg.Bootstrap, known.last); err != nil {
 		return err
 	}
 	cached, err := raft.NewLogCache(cachedEntries, logs)
 	if err != nil {
 		return err
 	}
-	if s.log != nil {
-		s.log.closing, s.log.damaged, s.log.committed = s.closing, s.fail, s.fsm.applied.Load
+	if s.disk != nil {
+		log := s.disk.log
+		log.closing, log.damaged, log.committed = s.closing, s.fail, s.fsm.applied.Load
 	}
 	if s.raft, err = raft.NewRaft(rc, s.fsm, cached, stable, snaps, s.deps.Transport); err != nil {
 		return fmt.Errorf("start raft: %w", err)
@@ -139,110 +141,9 @@ func (s *Store) Open(ctx context.Context) (err error) {
 	s.raft.RegisterObserver(observer)
 	s.work.run(func() {
 		defer s.raft.DeregisterObserver(observer)
-		s.follow(notify, observations)
+		s.lead.follow(notify, observations)
 	})
-	return nil
-}
-
-// openDisk opens, checks and replays the files below the data directory.
-func (s *Store) openDisk(ctx context.Context, rc *raft.Config) (raft.LogStore, raft.StableStore, raft.SnapshotStore, error) {
-	if err := durable.MkdirAll(s.cfg.DataDir); err != nil {
-		return nil, nil, nil, fmt.Errorf("data directory: %w", err)
-	}
-	dir := filepath.Join(s.cfg.DataDir, "raft")
-	var err error
-	if s.lock, err = durable.LockDir(dir); err != nil {
-		return nil, nil, nil, err
-	}
-	if err := removeLeftovers(dir); err != nil {
-		return nil, nil, nil, err
-	}
-	m, known, err := openMark(filepath.Join(dir, "mark"))
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	log, err := openDiskLog(filepath.Join(dir, "wal"), s.cfg.segmentSize, m, s.logger)
-	if err != nil {
-		return nil, nil, nil, errors.Join(err, m.close())
-	}
-	s.log, s.other = log, log.other
-	if s.snaps, err = openSnapshots(filepath.Join(dir, "snapshots"), s.logger.Named("snapshot")); err != nil {
-		return nil, nil, nil, err
-	}
-	r, err := s.replay(ctx, log, known)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if err := s.checkMember(r); err != nil {
-		return nil, nil, nil, err
-	}
-	return log, log, s.snaps, s.found(rc, log, log, s.snaps, r)
-}
-
-// checkMember refuses a data directory of another server where going on would
-// only mean waiting for ever for a leader.
-func (s *Store) checkMember(r replayed) error {
-	if len(r.config.Servers) != 1 || r.config.Servers[0].ID == raft.ServerID(s.cfg.NodeID) {
-		return nil
-	}
-	return fmt.Errorf("the raft log in %s belongs to server %s, but this server is %s: give the node its old ID back (node-id file or node_id), or move the raft directory away",
-		filepath.Join(s.cfg.DataDir, "raft"), r.config.Servers[0].ID, s.cfg.NodeID)
-}
-
-// found mints the cluster's ID and bootstraps raft, where this server may do that
-// and nothing has been done yet. It may be cut short anywhere and go on at the
-// next start: the ID is kept from its first moment, and a term without an entry
-// or a vote is the trace of a bootstrap that did not get further.
-func (s *Store) found(rc *raft.Config, logs raft.LogStore, stable raft.StableStore, snaps raft.SnapshotStore, r replayed) error {
-	id := s.state.Cluster().ID
-	var path string
-	if s.cfg.DataDir != "" {
-		path = filepath.Join(s.cfg.DataDir, "raft", "cluster")
-		kept, err := readClusterFile(path)
-		switch {
-		case err != nil && id == "":
-			return err
-		case err == nil && id != "" && kept != "" && kept != id:
-			return &Damage{Path: path, What: fmt.Sprintf("it names cluster %s, but the log belongs to cluster %s", kept, id)}
-		case id != "" && kept != id: // lost or damaged, and the state knows better
-			if err := writeClusterFile(path, id); err != nil {
-				return err
-			}
-		case id == "":
-			id = kept
-		}
-	}
-	if id == "" && s.cfg.Bootstrap {
-		var err error
-		if id, err = uuid.GenerateUUID(); err != nil {
-			return err
-		}
-		if path != "" {
-			if err := writeClusterFile(path, id); err != nil {
-				return err
-			}
-		}
-	}
-	s.lead.clusterID = id
-	if !s.cfg.Bootstrap || r.last > 0 {
-		return nil
-	}
-	vote, err := stable.GetUint64([]byte("LastVoteTerm")) // raft's own key
-	if err != nil {
-		return fmt.Errorf("read the last vote: %w", err)
-	}
-	if vote > 0 {
-		return &Damage{Path: path, What: fmt.Sprintf("this server has voted in term %d, but its log is empty", vote)}
-	}
-	if err := stable.SetUint64([]byte("CurrentTerm"), 0); err != nil {
-		return err
-	}
-	err = raft.BootstrapCluster(rc, logs, stable, snaps, s.deps.Transport, raft.Configuration{Servers: []raft.Server{{
-		Suffrage: raft.Voter, ID: rc.LocalID, Address: s.deps.Transport.LocalAddr(),
-	}}})
-	if err != nil {
-		return fmt.Errorf("found the cluster: %w", err)
-	}
+	s.work.run(func() { standAlone(s.raft, rc.LocalID, s.deps.Transport, s.logger) })
 	return nil
 }
 
@@ -257,10 +158,7 @@ func (s *Store) Close() error {
 			errs = append(errs, c.Close())
 		}
 		s.work.end()
-		if s.log != nil {
-			errs = append(errs, s.log.close())
-		}
-		errs = append(errs, s.lock.Unlock())
+		errs = append(errs, s.disk.close())
 	})
 	return errors.Join(errs...)
 }

@@ -39,7 +39,8 @@ func testConfig(dir string) Config {
 }
 
 func testDeps() Deps {
-	_, tr := raft.NewInmemTransport("127.0.0.1:8300")
+	addr, tr := raft.NewInmemTransport("127.0.0.1:8300")
+	tr.Connect(addr, tr) // a lone server speaks to itself
 	return Deps{Logger: zap.NewNop(), Transport: tr}
 }
 
@@ -480,7 +481,7 @@ func TestUnknownCommandStops(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := open(t, testConfig(""))
 				ready(t, s)
-				cmd, err := s.codec.enc.Marshal(env)
+				cmd, err := s.fsm.codec.enc.Marshal(env)
 				if err != nil {
 					t.Fatal(err)
 				}

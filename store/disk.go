@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
+
+	"consul.internal/internal/durable"
+)
+
+// disk is a store's files, and what it takes to trust them.
+type disk struct {
+	dir         string
+	nodeID      raft.ServerID
+	segmentSize int
+	fsm         *fsm
+	logger      *zap.Logger
+
+	lock  *durable.Lock
+	log   *diskLog
+	snaps *snapshots
+}
+
+// open opens, checks and replays the files.
+func (d *disk) open(ctx context.Context) (r replayed, err error) {
+	if err := durable.MkdirAll(filepath.Dir(d.dir)); err != nil {
+		return r, fmt.Errorf("data directory: %w", err)
+	}
+	if d.lock, err = durable.LockDir(d.dir); err != nil {
+		return r, err
+	}
+	if err := removeLeftovers(d.dir); err != nil {
+		return r, err
+	}
+	m, known, err := openMark(filepath.Join(d.dir, "mark"))
+	if err != nil {
+		return r, err
+	}
+	if d.log, err = openDiskLog(filepath.Join(d.dir, "wal"), d.segmentSize, m, d.logger); err != nil {
+		return r, errors.Join(err, m.close())
+	}
+	if d.snaps, err = openSnapshots(filepath.Join(d.dir, "snapshots"), d.logger.Named("snapshot")); err != nil {
+		return r, err
+	}
+	if r, err = d.replay(ctx, known); err != nil {
+		return r, err
+	}
+	return r, d.checkMember(r)
+}
+
+// close closes every file; on a nil disk it does nothing.
+func (d *disk) close() error {
+	if d == nil {
+		return nil
+	}
+	var err error
+	if d.log != nil {
+		err = d.log.close()
+	}
+	return errors.Join(err, d.lock.Unlock())
+}
+
+// checkMember refuses a data directory of another server where going on would
+// only mean waiting for ever for a leader.
+func (d *disk) checkMember(r replayed) error {
+	if len(r.config.Servers) != 1 || r.config.Servers[0].ID == d.nodeID {
+		return nil
+	}
+	return fmt.Errorf("the raft log in %s belongs to server %s, but this server is %s: give the node its old ID back (node-id file or node_id), or move the raft directory away",
+		d.dir, r.config.Servers[0].ID, d.nodeID)
+}
