@@ -32,6 +32,8 @@ const (
 	minDeregisterAfter = time.Minute
 	// stateFlushTime collects heartbeats of TTL checks before they are written: a restart that loses 1 s of them loses nothing.
 	stateFlushTime = time.Second
+	// maxKept bounds how long a saved state is good, so that no TTL is too long to add to: nobody restarts after a century.
+	maxKept = 100 * 365 * 24 * time.Hour
 	// versionMetaKey is the node metadata that tells the version of the agent.
 	versionMetaKey = "consul-version"
 	// segmentMetaKey is the node metadata that names the network segment.
@@ -53,9 +55,10 @@ type Config struct {
 	// EnableLocalScriptChecks only in those of configuration files.
 	EnableScriptChecks      bool
 	EnableLocalScriptChecks bool
-	CheckUpdateInterval     time.Duration // 0 = a change of output alone is sent at once
-	CheckOutputMaxSize      int           // bytes; 0 = checks.DefaultOutputMaxSize
-	SyncInterval            time.Duration // 0 = DefaultSyncInterval
+	CheckUpdateInterval     time.Duration  // 0 = a change of output alone is sent at once
+	CheckOutputMaxSize      int            // bytes; 0 = checks.DefaultOutputMaxSize
+	SyncInterval            time.Duration  // 0 = DefaultSyncInterval
+	Systemd                 checks.Systemd // what os_service checks ask
 
 	Set Set // what the configuration files define; see Local.Reload
 }

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"fmt"
 	"io"
+	"slices"
 
 	"consul.internal/catalog"
 	"consul.internal/checks"
@@ -108,9 +110,11 @@ func proxyFields(p *catalog.Proxy) setter {
 			"localserviceaddress": text(&p.LocalServiceAddress), "localserviceport": integer(&p.LocalServicePort),
 			"mode": text(&p.Mode), "config": anyMap(&p.Config), "meshgateway": anyMap(&p.MeshGateway), "expose": anyMap(&p.Expose),
 			"upstreams": func(path string, v any) error {
-				return list(path, v, func(_ string, v any) error {
-					p.Upstreams = append(p.Upstreams, anyValue(v))
-					return nil
+				return list(path, v, func(path string, v any) error {
+					var u map[string]any
+					err := anyMap(&u)(path, v)
+					p.Upstreams = append(p.Upstreams, u)
+					return err
 				})
 			},
 			"localservicesocketpath": nil, "transparentproxy": nil, "envoyextensions": nil, "mutualtlsmode": nil, "accesslogs": nil,
@@ -150,10 +154,16 @@ func checkFields(d *checks.Definition) setter {
 			"failuresbeforecritical":         integer(&d.FailuresBeforeCritical),
 			"deregistercriticalserviceafter": duration(&d.DeregisterCriticalServiceAfter),
 			"outputmaxsize":                  integer(&d.OutputMaxSize), "exposedport": integer(&d.ExposedPort),
-			"namespace": nil, "partition": nil, "peername": nil,
+			"script": removedScript, "namespace": nil, "partition": nil, "peername": nil,
 		}
 		if err := fill(path, v, table); err != nil {
 			return err
+		}
+		switch {
+		case d.ID != "" && checkID != "" && d.ID != checkID:
+			return fmt.Errorf("%sID and CheckID name the same thing, but are %q and %q", within(path), d.ID, checkID)
+		case len(d.Args) > 0 && len(scriptArgs) > 0 && !slices.Equal(d.Args, scriptArgs):
+			return fmt.Errorf("%sArgs and ScriptArgs name the same thing, but are %q and %q", within(path), d.Args, scriptArgs)
 		}
 		if d.ID == "" {
 			d.ID = checkID
@@ -166,4 +176,20 @@ func checkFields(d *checks.Definition) setter {
 		}
 		return nil
 	}
+}
+
+// removedScript takes the empty text, which old libraries send along.
+func removedScript(path string, v any) error {
+	if s, ok := v.(string); ok && s == "" {
+		return nil
+	}
+	return fmt.Errorf(`%s is no longer supported: use Args, such as ["/bin/sh", "-c", "..."]`, path)
+}
+
+// within begins a message about what lies at path.
+func within(path string) string {
+	if path == "" {
+		return ""
+	}
+	return path + ": "
 }

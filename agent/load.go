@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"consul.internal/checks"
 )
 
 // load takes in what the files define, and what was registered over HTTP. mu is held.
@@ -11,6 +13,10 @@ func (r *registrar) load(plan *setPlan, set *Set) error {
 	states, err := r.files.loadStates(time.Now())
 	if err != nil {
 		return err
+	}
+	for id, s := range states { // the limit may be lower than when it was saved
+		s.Output = checks.Clean(s.Output, r.cfg.CheckOutputMaxSize)
+		states[id] = s
 	}
 	services, err := r.files.loadServices()
 	if err != nil {

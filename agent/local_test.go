@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -170,15 +171,32 @@ func TestRegistrationsRefused(t *testing.T) {
 			t.Errorf("%.80s: error %v, want an invalid one with %q", tt.body, err, tt.err)
 		}
 	}
-	def, err := DecodeCheck(strings.NewReader(`{"Name":"x","OSService":"y","Interval":"1h"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.RegisterCheck(def); err == nil || fault.Of(err) != "" || !strings.Contains(err.Error(), `"os_service" is not supported`) {
-		t.Errorf("a kind that is not built: %v", err)
-	}
 	if n := len(l.Services()) + len(l.Checks()); n != 0 {
 		t.Errorf("%d refused registrations have left something", n)
+	}
+}
+
+// An os_service check needs systemd; without it the request is not at fault.
+func TestOSServiceNeedsSystemd(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct{ runDir, err string }{{dir, ""}, {filepath.Join(dir, "none"), "not implemented"}} {
+		cfg := testConfig()
+		cfg.Systemd = checks.Systemd{RunDir: tt.runDir, Command: "/bin/true"}
+		l := open(t, newServers(), cfg)
+		def, err := DecodeCheck(strings.NewReader(`{"Name":"x","OSService":"y","Interval":"1h"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = l.RegisterCheck(def)
+		if tt.err == "" {
+			if err != nil || l.Checks()["x"] == nil || l.Checks()["x"].Type != "os_service" {
+				t.Errorf("with systemd: %v, %v", err, l.Checks())
+			}
+			continue
+		}
+		if err == nil || fault.Of(err) != "" || !strings.HasPrefix(err.Error(), tt.err) || len(l.Checks()) != 0 {
+			t.Errorf("without systemd: %v, %v", err, l.Checks())
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,8 +23,8 @@ import (
 const (
 	// fileFormat is the version of the persisted files; one that is newer is not guessed at.
 	fileFormat = 1
-	// maxFileSize bounds what is read of a persisted file: a registration body is smaller.
-	maxFileSize = 4 << 20
+	// maxFileSize bounds what is read of a persisted file: eight times the largest body, since JSON spells some bytes in six.
+	maxFileSize = 8 * maxBody
 )
 
 // savedService is the file of a service that was registered over HTTP.
@@ -138,7 +139,7 @@ func (f *files) loadServices() ([]*servicePlan, error) {
 
 func decodeSavedService(data []byte) (*servicePlan, error) {
 	var s savedService
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := readSaved(data, &s); err != nil {
 		return nil, err
 	}
 	if s.Format != fileFormat || s.Service == nil {
@@ -172,7 +173,7 @@ func (f *files) loadChecks(cfg *Config) ([]*checkPlan, error) {
 
 func decodeSavedCheck(cfg *Config, data []byte) (*checkPlan, error) {
 	var s savedCheck
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := readSaved(data, &s); err != nil {
 		return nil, err
 	}
 	d := s.Definition
@@ -207,12 +208,9 @@ func decodeSavedCheck(cfg *Config, data []byte) (*checkPlan, error) {
 func (f *files) loadStates(now time.Time) (map[string]savedState, error) {
 	out := make(map[string]savedState)
 	err := f.each(filepath.Join("checks", "state"), func(data []byte) (string, func(), error) {
-		var s savedState
-		if err := json.Unmarshal(data, &s); err != nil {
+		s, err := decodeSavedState(data)
+		if err != nil {
 			return "", nil, err
-		}
-		if s.Format != fileFormat || s.ID == "" || !s.Status.Valid() {
-			return "", nil, fmt.Errorf("it is no check state of format %d", fileFormat)
 		}
 		return s.ID, func() {
 			if s.Expires.After(now) {
@@ -221,6 +219,45 @@ func (f *files) loadStates(now time.Time) (map[string]savedState, error) {
 		}, nil
 	})
 	return out, err
+}
+
+func decodeSavedState(data []byte) (savedState, error) {
+	var s savedState
+	if err := readSaved(data, &s); err != nil {
+		return s, err
+	}
+	if s.Format != fileFormat || s.ID == "" || !s.Status.Valid() {
+		return s, fmt.Errorf("it is no check state of format %d", fileFormat)
+	}
+	return s, nil
+}
+
+// readSaved decodes a file's content. It is nested no deeper than a body may be.
+func readSaved(data []byte, v any) error {
+	if depth(data) > maxDepth {
+		return fmt.Errorf("it is nested deeper than %d levels", maxDepth)
+	}
+	return json.Unmarshal(data, v)
+}
+
+// depth is how deep a JSON text is nested; of what is no JSON it says nothing.
+func depth(data []byte) int {
+	deepest, level, quoted := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{', c == '[':
+			level++
+			deepest = max(deepest, level)
+		case c == '}', c == ']':
+			level--
+		}
+	}
+	return deepest
 }
 
 // reader reads the content of a file: whose it is, and how to take it in.
@@ -262,7 +299,7 @@ func (f *files) takeFile(path string, e fs.DirEntry, read reader) error {
 	case info.Size() > maxFileSize:
 		return fmt.Errorf("it is larger than %d bytes", maxFileSize)
 	}
-	data, err := os.ReadFile(path)
+	data, err := readBounded(path)
 	if err != nil {
 		return err
 	}
@@ -276,4 +313,18 @@ func (f *files) takeFile(path string, e fs.DirEntry, read reader) error {
 	}
 	take()
 	return nil
+}
+
+// readBounded reads a file that may have grown since its size was looked at.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err == nil && len(data) > maxFileSize {
+		err = fmt.Errorf("it is larger than %d bytes", maxFileSize)
+	}
+	return data, err
 }

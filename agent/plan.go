@@ -166,7 +166,7 @@ func (c *Config) planAny(d *checks.Definition, from source) (*checkPlan, error) 
 			return nil, err
 		}
 	}
-	if err := d.Supported(); err != nil {
+	if err := c.Systemd.Supports(d); err != nil {
 		return nil, err
 	}
 	status := d.Status

@@ -41,8 +41,13 @@ func (r *registrar) start(c change) error {
 		}
 		// A result of the old check must not be taken for one of the new.
 		r.runner.Remove(p.id)
-		if p.def != nil {
-			add = append(add, p)
+		if p.def == nil {
+			continue
+		}
+		add = append(add, p)
+		if after := p.def.DeregisterCriticalServiceAfter; after > 0 && after < minDeregisterAfter {
+			r.log.Warn("check has deregister interval below minimum", zap.String("check", p.id),
+				zap.Duration("deregister_interval", after), zap.Duration("minimum_deregister_interval", minDeregisterAfter))
 		}
 	}
 	for _, id := range c.dropChecks {

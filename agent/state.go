@@ -49,6 +49,7 @@ type checkEntry struct {
 	synced        bool
 	criticalSince time.Time   // zero while not critical
 	deferred      *time.Timer // set while a change of output alone waits
+	due           time.Time   // when deferred ends
 }
 
 type goneCheck struct{ serviceID, token string }
@@ -242,13 +243,18 @@ func (s *state) putCheck(p *checkPlan, from source, saved savedState, restored b
 			e.criticalSince = old.criticalSince
 		}
 	}
+	s.checks[p.id] = e
 	if old != nil {
+		waits := old.deferred != nil
 		old.undefer()
 		if old.check.SameContent(&check) && old.token == p.token {
 			e.check, e.synced = old.check, old.synced
+			// A service that is registered every few seconds must not spoil the wait of its checks' outputs.
+			if waits {
+				s.deferOutput(p.id, e, time.Until(old.due))
+			}
 		}
 	}
-	s.checks[p.id] = e
 	delete(s.goneChecks, p.id)
 }
 
@@ -295,9 +301,9 @@ func (s *state) UpdateCheck(id string, status catalog.Status, output string) {
 	s.ring()
 	if same && s.updateInterval > 0 {
 		if e.synced && e.deferred == nil {
-			// Spread, so that the outputs of a thousand checks do not go out together.
-			wait := s.updateInterval/2 + time.Duration(s.rand(int64(s.updateInterval)))
-			e.deferred = time.AfterFunc(wait, func() { s.outputDue(id, e) })
+			// A whole interval from the first change, so that two writes are never closer. Spread beyond
+			// that, so that the outputs of a thousand checks do not go out together.
+			s.deferOutput(id, e, s.updateInterval+time.Duration(s.rand(int64(s.updateInterval/4)+1)))
 		}
 		return
 	}
@@ -310,6 +316,12 @@ func (s *state) UpdateCheck(id string, status catalog.Status, output string) {
 	e.undefer()
 	e.synced = false
 	s.changed()
+}
+
+// deferOutput lets a change of output wait. mu is held.
+func (s *state) deferOutput(id string, e *checkEntry, wait time.Duration) {
+	e.due = time.Now().Add(wait)
+	e.deferred = time.AfterFunc(wait, func() { s.outputDue(id, e) })
 }
 
 // outputDue ends the wait of a change of output.

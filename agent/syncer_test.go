@@ -175,8 +175,8 @@ func TestOutputAloneWaits(t *testing.T) {
 		}
 		want(t, "outputs", s.take())
 		last := l.Checks()["x"].Output
-		time.Sleep(6 * time.Minute)
-		want(t, "outputs", s.take(), "10m1.005s register x=passing")
+		time.Sleep(7 * time.Minute)
+		want(t, "outputs", s.take(), "11m16.005s register x=passing")
 		if got := s.check("x").Output; got != last {
 			t.Errorf("output %q in the catalog, want %q", got, last)
 		}
@@ -186,6 +186,31 @@ func TestOutputAloneWaits(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := s.check("x"); got.Status != catalog.Critical || got.Output != "does not" {
 			t.Errorf("check %+v in the catalog", got)
+		}
+	})
+}
+
+// A service that is registered over and over does not bring its checks' outputs out sooner.
+func TestOutputWaitsAcrossRegistrations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServers()
+		cfg := testConfig()
+		cfg.CheckUpdateInterval = 10 * time.Minute
+		l := open(t, s, cfg)
+		body := `{"Name":"web","Check":{"CheckID":"x","TTL":"100h"}}`
+		l.service(body)
+		l.ttl("x", catalog.Passing, "0")
+		time.Sleep(time.Second)
+		s.take()
+		for i := range 240 { // for an hour
+			l.ttl("x", catalog.Passing, time.Now().String())
+			if i%2 == 0 {
+				l.service(body)
+			}
+			time.Sleep(15 * time.Second)
+		}
+		if got := s.take(); len(got) < 4 || len(got) > 6 {
+			t.Errorf("in an hour with an interval of 10 min the outputs were written %d times: %q", len(got), got)
 		}
 	})
 }

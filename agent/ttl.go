@@ -79,27 +79,26 @@ func (t *ttlStates) add(id string) {
 	}
 }
 
-// save writes the states of TTL checks as they are now.
-func (t *ttlStates) save(ids ...string) error {
+// save writes the state of a TTL check as it is now. It takes the lock for one
+// file only: registrations are not to wait for hundreds.
+func (t *ttlStates) save(id string) error {
 	t.reg.mu.Lock()
 	defer t.reg.mu.Unlock()
-	for _, id := range ids {
-		e, ok := t.reg.state.check(id)
-		if !ok || e.def == nil || e.def.Kind() != checks.KindTTL {
-			continue // deregistered meanwhile
-		}
-		// Half a TTL is added so that not each heartbeat needs a write; at a
-		// restart nobody gets more than a whole TTL.
-		expires := time.Now().Add(e.def.TTL + e.def.TTL/2)
-		s := savedState{ID: id, Status: e.check.Status, Output: e.check.Output, Expires: expires}
-		if err := t.reg.files.saveState(s); err != nil {
-			return err
-		}
-		t.mu.Lock()
-		t.expires[id] = expires
-		delete(t.due, id)
-		t.mu.Unlock()
+	e, ok := t.reg.state.check(id)
+	if !ok || e.def == nil || e.def.Kind() != checks.KindTTL {
+		return nil // deregistered meanwhile
 	}
+	// A TTL is added so that a file is written once in that time, however many
+	// heartbeats come; at a restart nobody gets more than one.
+	expires := time.Now().Add(min(2*min(e.def.TTL, maxKept), maxKept))
+	s := savedState{ID: id, Status: e.check.Status, Output: e.check.Output, Expires: expires}
+	if err := t.reg.files.saveState(s); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.expires[id] = expires
+	delete(t.due, id)
 	return nil
 }
 
@@ -134,8 +133,14 @@ func (t *ttlStates) run(ctx context.Context) {
 		case <-ctx.Done():
 			ending = true
 		}
-		if err := t.save(t.take()...); err != nil {
-			t.reg.log.Error("The states of TTL checks could not be saved; after a restart they may be critical until their next heartbeat", zap.Error(err))
+		var failed error
+		for _, id := range t.take() {
+			if err := t.save(id); err != nil {
+				failed = err // the disk's fault, and the same for all
+			}
+		}
+		if failed != nil {
+			t.reg.log.Error("The states of TTL checks could not be saved; after a restart they may be critical until their next heartbeat", zap.Error(failed))
 		}
 	}
 }

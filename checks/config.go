@@ -30,7 +30,9 @@ const (
 type Config struct {
 	OutputMaxSize int // bytes of output kept for each check; 0 = DefaultOutputMaxSize
 	MaxProbes     int // network probes under way; 0 = DefaultMaxProbes
-	MaxScripts    int // scripts under way; 0 = DefaultMaxScripts
+	MaxScripts    int // scripts under way, commands in containers among them; 0 = DefaultMaxScripts
+	Docker        Docker
+	Systemd       Systemd
 }
 
 // Validate reports what is wrong with the configuration.

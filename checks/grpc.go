@@ -15,6 +15,9 @@ import (
 	"consul.internal/catalog"
 )
 
+// maxHealthReply bounds an answer: a status has a few bytes.
+const maxHealthReply = 4 << 10
+
 // aLongTimeAgo is a deadline that makes a blocked read or write return.
 var aLongTimeAgo = time.Unix(1, 0)
 
@@ -29,7 +32,8 @@ func grpcProbe(d *Definition) probe {
 		}
 		// passthrough: the dialer resolves the name anew for each probe.
 		conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(creds),
-			grpc.WithUserAgent("Consul Health Check"), grpc.WithDisableServiceConfig())
+			grpc.WithUserAgent("Consul Health Check"), grpc.WithDisableServiceConfig(), grpc.WithNoProxy(),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxHealthReply)))
 		if err != nil {
 			return catalog.Critical, err.Error()
 		}

@@ -9,44 +9,43 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"sync"
 
 	"consul.internal/catalog"
 )
 
-// maxRedirects is how many redirects a probe follows: as many as net/http does by itself.
-const maxRedirects = 10
+const (
+	// maxRedirects is how many redirects a probe follows; more of them are a circle.
+	maxRedirects = 10
+	// maxHeaderBytes bounds the headers of an answer: a service that sends them without end is not to fill our memory.
+	maxHeaderBytes = 64 << 10
+)
 
-// httpClients lends transports, one for each TLS setting, as a transport is too
-// large to have one for each of a thousand checks.
+// httpClients lends transports: one to all checks that verify certificates and
+// one to all that do not. Only a check that expects another name in them needs its own.
 type httpClients struct {
-	mu         sync.Mutex
-	transports map[tlsKey]*http.Transport
-}
-
-type tlsKey struct {
-	serverName string
-	skipVerify bool
+	verify, trust *http.Transport
 }
 
 func newHTTPClients() *httpClients {
-	return &httpClients{transports: make(map[tlsKey]*http.Transport)}
+	return &httpClients{verify: newTransport(&Definition{}), trust: newTransport(&Definition{TLSSkipVerify: true})}
+}
+
+func newTransport(d *Definition) *http.Transport {
+	return &http.Transport{
+		// Each probe opens a connection of its own: that a new caller gets one is part of being healthy.
+		DisableKeepAlives:      true,
+		TLSClientConfig:        tlsConfig(d),
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	}
 }
 
 func (h *httpClients) get(d *Definition) *http.Client {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	key := tlsKey{d.TLSServerName, d.TLSSkipVerify}
-	t := h.transports[key]
-	if t == nil {
-		t = &http.Transport{
-			// Each probe opens a connection of its own: that a new caller gets one is part of being healthy.
-			DisableKeepAlives: true,
-			TLSClientConfig:   tlsConfig(d),
-			// A service that answers with endless headers is not to fill our memory.
-			MaxResponseHeaderBytes: 64 << 10,
-		}
-		h.transports[key] = t
+	t := h.verify
+	switch {
+	case d.TLSServerName != "":
+		t = newTransport(d)
+	case d.TLSSkipVerify:
+		t = h.trust
 	}
 	return &http.Client{Transport: t, CheckRedirect: redirects(d)}
 }
@@ -64,7 +63,7 @@ func redirects(d *Definition) func(*http.Request, []*http.Request) error {
 		switch {
 		case d.DisableRedirects:
 			return http.ErrUseLastResponse
-		case len(via) >= maxRedirects:
+		case len(via) > maxRedirects: // via begins with the first request, which is no redirect
 			return fmt.Errorf("stopped after %d redirects", maxRedirects)
 		case req.URL.Scheme != first.Scheme:
 			return fmt.Errorf("redirect from %s to %s refused: the scheme differs", first.Scheme, req.URL.Scheme)

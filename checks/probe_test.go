@@ -25,18 +25,27 @@ import (
 // probeOnce runs the probe of a definition, as a Runner prepares it.
 func probeOnce(t *testing.T, d *Definition, maxSize int) (catalog.Status, string) {
 	t.Helper()
+	return probeWith(t, d, func(c *Config) { c.OutputMaxSize = maxSize })
+}
+
+func probeWith(t *testing.T, d *Definition, change func(*Config)) (catalog.Status, string) {
+	t.Helper()
 	d.Interval = time.Second
 	if err := d.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	r := newTestRunner(t, newRecord(), func(c *Config, _ *Deps) { c.OutputMaxSize = maxSize })
+	r := newTestRunner(t, newRecord(), func(c *Config, _ *Deps) { change(c) })
 	c := &check{id: "x", def: d, kind: d.Kind(), maxSize: r.maxSize(d), slots: r.probes}
 	if err := r.prepare(c); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
+	return probeWithin(t, c.probe, c.timeout)
+}
+
+func probeWithin(t *testing.T, p probe, timeout time.Duration) (catalog.Status, string) {
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	return c.probe(ctx)
+	return p(ctx)
 }
 
 // newTLSServer makes a server that keeps quiet about clients that do not trust it.

@@ -79,7 +79,7 @@ type check struct {
 // TTL check that is known from before may still stay as it is; 0 = its whole
 // TTL. The definition must be valid and is not changed afterwards.
 func (r *Runner) Add(id string, d *Definition, ttlLeft time.Duration) error {
-	if err := d.Supported(); err != nil {
+	if err := r.cfg.Systemd.Supports(d); err != nil {
 		return err
 	}
 	c := &check{id: id, def: d, kind: d.Kind(), maxSize: r.maxSize(d), slots: r.probes}
@@ -127,7 +127,7 @@ func (r *Runner) prepare(c *check) error {
 	c.timeout = d.Timeout
 	if c.timeout <= 0 {
 		c.timeout = DefaultTimeout
-		if c.kind == KindScript {
+		if c.kind == KindScript || c.kind == KindDocker {
 			c.timeout = DefaultScriptTimeout
 		}
 	}
@@ -155,8 +155,12 @@ func (r *Runner) prepare(c *check) error {
 		c.probe = h2pingProbe(d)
 	case KindScript:
 		c.probe, c.slots = scriptProbe(d, c.timeout, c.maxSize), r.scripts
+	case KindDocker:
+		c.probe, c.slots = dockerProbe(d, r.cfg.Docker, c.timeout, c.maxSize), r.scripts
+	case KindOSService:
+		c.probe, c.slots = osServiceProbe(d, r.cfg.Systemd), r.scripts
 	default:
-		return fmt.Errorf("check kind %q is not supported by this version", string(c.kind))
+		return fmt.Errorf("a check of the kind %q cannot be run", string(c.kind))
 	}
 	return nil
 }

@@ -1,10 +1,13 @@
 package checks
 
 import (
-	"fmt"
+	"errors"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 
 	"consul.internal/internal/fault"
 )
@@ -55,18 +58,12 @@ func (d *Definition) kinds() []Kind {
 	return out
 }
 
-// RunsCommands reports whether the check starts a command, which an agent has to permit.
-func (d *Definition) RunsCommands() bool { return len(d.Args) > 0 }
+// RunsCommands reports whether the check starts a command of the definition's,
+// here or in a container, which an agent has to permit.
+func (d *Definition) RunsCommands() bool { return len(d.Args) > 0 || d.DockerContainerID != "" }
 
-// Supported returns an error that names the kind if no Runner can run the check.
-func (d *Definition) Supported() error {
-	switch k := d.Kind(); k {
-	case KindDocker, KindOSService:
-		return fmt.Errorf("check kind %q is not supported by this version", string(k))
-	default:
-		return nil
-	}
-}
+// Supported returns an error if no Runner on this machine can run the check.
+func (d *Definition) Supported() error { return Systemd{}.Supports(d) }
 
 // Validate says what is wrong with the definition, nil if nothing. Names and
 // IDs are the business of whoever registers it.
@@ -125,6 +122,8 @@ func (d *Definition) validateNumbers() error {
 		return fault.Newf(fault.Invalid, "OutputMaxSize must be positive")
 	case d.FailuresBeforeWarning > d.FailuresBeforeCritical:
 		return fault.Newf(fault.Invalid, "FailuresBeforeWarning can't be higher than FailuresBeforeCritical")
+	case d.ExposedPort < 0 || d.ExposedPort > 65535:
+		return fault.Newf(fault.Invalid, "ExposedPort %d must be between 0 and 65535", d.ExposedPort)
 	case d.Status != "" && !d.Status.Valid():
 		return fault.Newf(fault.Invalid, "Bad check status %q: use passing, warning or critical", string(d.Status))
 	}
@@ -142,9 +141,13 @@ func (d *Definition) validateTarget() error {
 		if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			return fault.Newf(fault.Invalid, "HTTP must be a URL such as http://127.0.0.1:8080/health, not %q", d.HTTP)
 		}
+		if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
+			return fault.Newf(fault.Invalid, "HTTP: the port of %q must be between 1 and 65535", d.HTTP)
+		}
 		if !validMethod(d.Method) {
 			return fault.Newf(fault.Invalid, "Method %q is not an HTTP method", d.Method)
 		}
+		return validHeader(d.Header)
 	case d.TCP != "":
 		return hostPort("TCP", d.TCP)
 	case d.UDP != "":
@@ -154,13 +157,54 @@ func (d *Definition) validateTarget() error {
 	case d.GRPC != "":
 		addr, _, _ := strings.Cut(d.GRPC, "/")
 		return hostPort("GRPC", addr)
+	case d.DockerContainerID != "":
+		if len(d.Args) == 0 {
+			return fault.Newf(fault.Invalid, "a docker check needs Args, the command to run in the container")
+		}
+		if !validContainer(d.DockerContainerID) {
+			return fault.Newf(fault.Invalid, "DockerContainerID %q is neither an ID nor a name of a container", d.DockerContainerID)
+		}
+	case d.OSService != "":
+		if !validUnit(d.OSService) {
+			return fault.Newf(fault.Invalid, "OSService %q is not a name of a service", d.OSService)
+		}
+	}
+	return nil
+}
+
+// validContainer accepts the characters that an engine permits in IDs and names.
+func validContainer(id string) bool {
+	for i := range len(id) {
+		c := id[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || i > 0 && strings.IndexByte("_.-", c) >= 0) {
+			return false
+		}
+	}
+	return true
+}
+
+func validHeader(header map[string][]string) error {
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fault.Newf(fault.Invalid, "Header %q is not the name of an HTTP header", name)
+		}
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return fault.Newf(fault.Invalid, "Header %s has a value with control characters", name)
+			}
+		}
 	}
 	return nil
 }
 
 func hostPort(field, addr string) error {
-	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" || strings.ContainsAny(host+port, "/?#@ ") {
 		return fault.Newf(fault.Invalid, "%s must be HOST:PORT, not %q", field, addr)
+	}
+	// Ports may be named, as in localhost:https.
+	if n, err := strconv.ParseInt(port, 10, 64); err == nil && (n < 1 || n > 65535) || errors.Is(err, strconv.ErrRange) {
+		return fault.Newf(fault.Invalid, "%s: the port of %q must be between 1 and 65535", field, addr)
 	}
 	return nil
 }

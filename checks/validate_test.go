@@ -27,6 +27,8 @@ func TestValidate(t *testing.T) {
 		{"two kinds", Definition{HTTP: "http://x/", TCP: "x:1", Interval: s}, KindHTTP, "http and tcp"},
 		{"script", Definition{Args: []string{"true"}, Interval: s}, KindScript, ""},
 		{"docker", Definition{Args: []string{"true"}, DockerContainerID: "c", Interval: s}, KindDocker, ""},
+		{"docker without command", Definition{DockerContainerID: "c", Interval: s}, KindDocker, "needs Args"},
+		{"docker path", Definition{Args: []string{"true"}, DockerContainerID: "../c", Interval: s}, KindDocker, "neither an ID nor a name"},
 		{"alias", Definition{AliasService: "x"}, KindAlias, ""},
 		{"alias of both", Definition{AliasService: "x", AliasNode: "n"}, KindAlias, ""},
 		{"alias with interval", Definition{AliasService: "x", Interval: s}, KindAlias, "Interval cannot be set for Alias checks"},
@@ -34,7 +36,16 @@ func TestValidate(t *testing.T) {
 		{"udp", Definition{UDP: "x:1", Interval: s}, KindUDP, ""},
 		{"grpc", Definition{GRPC: "x:1/svc", Interval: s}, KindGRPC, ""},
 		{"h2ping", Definition{H2PING: "x:1", Interval: s}, KindH2PING, ""},
-		{"os service", Definition{OSService: "x", Interval: s}, KindOSService, ""},
+		{"os service", Definition{OSService: "getty@tty1.service", Interval: s}, KindOSService, ""},
+		{"os service pattern", Definition{OSService: "get*", Interval: s}, KindOSService, "is not a name of a service"},
+		{"os service long", Definition{OSService: strings.Repeat("x", 256), Interval: s}, KindOSService, "is not a name of a service"},
+		{"header name", Definition{HTTP: "http://x", Header: map[string][]string{"a b": {"c"}}, Interval: s}, KindHTTP, `"a b" is not the name of an HTTP header`},
+		{"header value", Definition{HTTP: "http://x", Header: map[string][]string{"a": {"c\r\nd: e"}}, Interval: s}, KindHTTP, "control characters"},
+		{"named port", Definition{TCP: "x:https", Interval: s}, KindTCP, ""},
+		{"large port", Definition{TCP: "x:65536", Interval: s}, KindTCP, "between 1 and 65535"},
+		{"huge port", Definition{UDP: "x:99999999999999999999", Interval: s}, KindUDP, "between 1 and 65535"},
+		{"port zero", Definition{GRPC: "x:0/svc", Interval: s}, KindGRPC, "between 1 and 65535"},
+		{"exposed port", Definition{TTL: s, ExposedPort: 70000}, KindTTL, "ExposedPort 70000"},
 		{"bad url", Definition{HTTP: "ftp://x", Interval: s}, KindHTTP, "http://127.0.0.1:8080/health"},
 		{"bad method", Definition{HTTP: "http://x", Method: "G T", Interval: s}, KindHTTP, `"G T" is not an HTTP method`},
 		{"bad tcp", Definition{TCP: "localhost", Interval: s}, KindTCP, `TCP must be HOST:PORT, not "localhost"`},
@@ -60,11 +71,19 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestUnsupportedKindIsNamed(t *testing.T) {
-	r := newTestRunner(t, newRecord(), nil)
-	err := r.Add("x", &Definition{OSService: "x", Interval: time.Second}, 0)
-	if err == nil || !strings.Contains(err.Error(), `check kind "os_service" is not supported by this version`) {
-		t.Errorf("error %v", err)
+func TestCommandsAreKnown(t *testing.T) {
+	for _, tt := range []struct {
+		def  Definition
+		runs bool
+	}{
+		{Definition{Args: []string{"true"}}, true},
+		{Definition{DockerContainerID: "c"}, true},
+		{Definition{OSService: "x"}, false},
+		{Definition{HTTP: "http://x"}, false},
+	} {
+		if got := tt.def.RunsCommands(); got != tt.runs {
+			t.Errorf("%+v: %v", tt.def, got)
+		}
 	}
 }
 

@@ -2,11 +2,15 @@ package configs
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"consul.internal/checks"
 )
 
 // samplesOf are values of each type in HCL, and the Go types that take them.
@@ -109,5 +113,39 @@ func TestEveryKeyWithWrongValues(t *testing.T) {
 	} {
 		fails(t, "\ncheck { name = \"c\" "+tt.keys+" }", "flags-0.hcl:2:", tt.err)
 		fails(t, "service { name = \"s\"\n check { id = \"c\" "+tt.keys+" } }", "flags-0.hcl:2:", tt.err)
+	}
+}
+
+// The examples of docs/checks.md are configurations, one of each syntax for every kind.
+func TestExamplesOfTheDocs(t *testing.T) {
+	text, err := os.ReadFile("../docs/checks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]map[checks.Kind]bool{"hcl": {}, "json": {}}
+	for syntax, found := range kinds {
+		parts := strings.Split(string(text), "```"+syntax+"\n")
+		for _, part := range parts[1:] {
+			src, _, _ := strings.Cut(part, "```")
+			name := filepath.Join(t.TempDir(), "x."+syntax)
+			if err := os.WriteFile(name, []byte(src), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, _, err := Load([]string{"-data-dir=x", "-config-file=" + name}, testHost())
+			if err != nil {
+				t.Errorf("%s\n%v", src, err)
+				continue
+			}
+			all := slices.Clone(s.Definitions.Checks)
+			for _, svc := range s.Definitions.Services {
+				all = append(all, svc.Checks...)
+			}
+			for i := range all {
+				found[all[i].Kind()] = true
+			}
+		}
+		if len(found) != 10 {
+			t.Errorf("examples in %s for the kinds %v, want all ten", syntax, found)
+		}
 	}
 }
