@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"time"
 
 	"consul.internal/agent"
 	"consul.internal/catalog"
@@ -154,5 +153,3 @@ func (s agentAPI) healthByName(w http.ResponseWriter, r *http.Request) (any, err
 	}
 	return health(w, r, status, infos), nil
 }
-
-func deadline(d time.Duration) time.Time { return time.Now().Add(d) }

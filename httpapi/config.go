@@ -38,13 +38,8 @@ type Config struct {
 }
 
 const (
-	// maxBody bounds every request body that no setting of its own bounds: a
-	// registration of a thousand tags stays below it, a raft entry is not much larger.
-	maxBody = 1 << 20
 	// headerTimeout is the longest a client may take for its request's header.
 	headerTimeout = 10 * time.Second
-	// bodyTimeout is the longest a client may take for its request's body.
-	bodyTimeout = 60 * time.Second
 	// idleTimeout closes connections that ask nothing; longer than the 90 s after
 	// which the official client drops its own, so that it never meets a closed one.
 	idleTimeout = 120 * time.Second

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
+	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 )
 
@@ -105,14 +105,11 @@ func decode(r *http.Request, v any) error {
 }
 
 func decodeFailed(err error) error {
-	if err == nil {
-		return nil
+	if _, decided := errors.AsType[*statusError](err); err == nil || decided || fault.Of(err) == fault.RateLimited {
+		return err
 	}
 	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return e
-	}
-	if errors.Is(err, io.EOF) {
-		err = io.EOF
 	}
 	return badRequest(fmt.Sprintf("Request decode failed: %v", err))
 }

@@ -39,7 +39,7 @@ const (
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range s.routes() {
-		h := s.wrap(rt)
+		h := s.measured(rt, s.wrap(rt))
 		pattern := rt.path
 		if strings.HasSuffix(pattern, "/") {
 			pattern += "{item...}"
@@ -70,18 +70,19 @@ func (s *Server) front(next http.Handler) http.Handler {
 		for k, v := range cfg.ResponseHeaders {
 			h.Set(k, v)
 		}
-		if r.ContentLength > maxBody {
-			h.Set("Connection", "close") // so that the body need not be read
-			plain(w, http.StatusRequestEntityTooLarge, tooLarge)
-			return
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		for _, prefix := range cfg.BlockEndpoints {
 			if r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(prefix, "/")+"/") {
 				h.Set(aclPolicyHeader, "allow")
 				plain(w, http.StatusForbidden, "Endpoint is blocked by agent configuration")
 				return
 			}
+		}
+		done, err := s.bodies.take(w, r)
+		defer done()
+		if err != nil {
+			h.Set("Connection", "close") // so that the rest of the body need not be read
+			s.fail(w, r, decodeFailed(err))
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -117,16 +118,12 @@ func (s *Server) wrap(rt route) http.Handler {
 			plain(w, http.StatusMethodNotAllowed, "method "+r.Method+" not allowed")
 			return
 		}
-		if r.Method != http.MethodGet {
-			// Only requests with a body: on a blocking query a read deadline would end it.
-			rc := http.NewResponseController(w)
-			if err := rc.SetReadDeadline(deadline(bodyTimeout)); err != nil {
-				s.log.Debug("cannot limit the time for a request's body") // a test's recorder, not a connection
-			}
-		}
 		v, err := rt.handle(w, r)
 		if err != nil {
 			s.fail(w, r, err)
+			return
+		}
+		if _, done := v.(streamed); done {
 			return
 		}
 		s.answer(w, r, v)

@@ -15,6 +15,7 @@ import (
 	"consul.internal/agent"
 	"consul.internal/internal/door"
 	"consul.internal/internal/logx"
+	"consul.internal/internal/metrics"
 	"consul.internal/rpc"
 	"go.uber.org/zap"
 )
@@ -25,6 +26,8 @@ type Deps struct {
 	Local   *agent.Local
 	Process Process
 	Log     *zap.Logger
+	Metrics *metrics.Registry // nil = nothing is counted
+	Monitor Monitor           // nil = the log cannot be followed
 }
 
 // Server is the HTTP door of an agent.
@@ -37,6 +40,7 @@ type Server struct {
 	addrs  []net.Addr
 	cancel context.CancelCauseFunc
 	fresh  freshConns
+	bodies bodies
 }
 
 // errClosing ends blocking queries when the door closes.
