@@ -114,8 +114,8 @@ type file struct {
 	LogRotateDuration    *time.Duration  `hcl:"log_rotate_duration" doc:"age at which the log file is changed"`
 	LogRotateBytes       *int            `hcl:"log_rotate_bytes" doc:"size at which the log file is changed; 0 is no limit"`
 	LogRotateMaxFiles    *int            `hcl:"log_rotate_max_files" doc:"old log files kept; 0 keeps all, -1 none"`
-	EnableSyslog         *bool           `hcl:"enable_syslog" later:"H" doc:"log to syslog as well"`
-	SyslogFacility       *string         `hcl:"syslog_facility" later:"H" doc:"facility for syslog"`
+	EnableSyslog         *bool           `hcl:"enable_syslog" doc:"log to syslog as well"`
+	SyslogFacility       *string         `hcl:"syslog_facility" doc:"facility for syslog"`
 	EnableDebug          *bool           `hcl:"enable_debug" doc:"offer profiles under /debug/pprof"`
 	DisableUpdateCheck   *bool           `hcl:"disable_update_check" doc:"no effect: nothing is ever asked"`
 	DisableAnonSignature *bool           `hcl:"disable_anonymous_signature" doc:"no effect: nothing is ever asked"`
@@ -243,16 +243,16 @@ type telemetryFile struct {
 	CirconusCheckTags      *string        `hcl:"circonus_check_tags" later:"never" doc:"Circonus"`
 	CirconusSubmissionURL  *string        `hcl:"circonus_submission_url" later:"never" doc:"Circonus"`
 	CirconusSubmitInterval *string        `hcl:"circonus_submission_interval" later:"never" doc:"Circonus"`
-	DisableHostname        *bool          `hcl:"disable_hostname" doc:"leave the host name out of gauge names"`
+	DisableHostname        *bool          `hcl:"disable_hostname" doc:"no effect: the host name stands in no name"`
 	DisablePerTenancyUsage *bool          `hcl:"disable_per_tenancy_usage_metrics" later:"enterprise" doc:"no usage by tenant"`
-	DogstatsdAddr          *string        `hcl:"dogstatsd_addr" later:"B" doc:"address of a DogStatsD"`
-	DogstatsdTags          []string       `hcl:"dogstatsd_tags" later:"B" doc:"tags for DogStatsD"`
-	EnableHostMetrics      *bool          `hcl:"enable_host_metrics" later:"B" doc:"report CPU, memory and disk of the machine"`
+	DogstatsdAddr          *string        `hcl:"dogstatsd_addr" later:"H" doc:"address of a DogStatsD"`
+	DogstatsdTags          []string       `hcl:"dogstatsd_tags" later:"H" doc:"tags for DogStatsD"`
+	EnableHostMetrics      *bool          `hcl:"enable_host_metrics" later:"H" doc:"report CPU, memory and disk of the machine"`
 	FilterDefault          *bool          `hcl:"filter_default" reload:"yes" doc:"whether metrics that no filter names are kept"`
 	PrefixFilter           []string       `hcl:"prefix_filter" reload:"yes" doc:"prefixes of metrics to keep (+) or drop (-)"`
 	MetricsPrefix          *string        `hcl:"metrics_prefix" doc:"first part of every metric's name"`
-	PrometheusRetention    *time.Duration `hcl:"prometheus_retention_time" doc:"how long a value is kept for Prometheus"`
-	RetryFailedConfig      *bool          `hcl:"retry_failed_connection" later:"B" doc:"go on trying to reach a sink"`
-	StatsdAddr             *string        `hcl:"statsd_address,statsd_addr" later:"B" doc:"address of a statsd"`
-	StatsiteAddr           *string        `hcl:"statsite_address,statsite_addr" later:"B" doc:"address of a statsite"`
+	PrometheusRetention    *time.Duration `hcl:"prometheus_retention_time" doc:"how long Prometheus is shown a gauge that is set no more; 0 turns its text off"`
+	RetryFailedConfig      *bool          `hcl:"retry_failed_connection" later:"H" doc:"go on trying to reach a sink"`
+	StatsdAddr             *string        `hcl:"statsd_address,statsd_addr" later:"H" doc:"address of a statsd"`
+	StatsiteAddr           *string        `hcl:"statsite_address,statsite_addr" later:"H" doc:"address of a statsite"`
 }

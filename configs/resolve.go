@@ -321,6 +321,10 @@ func (r *resolver) log() Log {
 	l := Log{
 		Level: strings.ToUpper(value(f.LogLevel)), JSON: value(f.LogJSON), File: value(f.LogFile),
 		RotateDuration: value(f.LogRotateDuration), RotateBytes: value(f.LogRotateBytes), RotateMaxFiles: value(f.LogRotateMaxFiles),
+		Syslog: value(f.EnableSyslog), SyslogFacility: strings.ToUpper(value(f.SyslogFacility)),
+	}
+	if !slices.Contains(syslogFacilities, l.SyslogFacility) {
+		r.errorf("syslog_facility", "syslog_facility: %q is none. Valid facilities are: %s", value(f.SyslogFacility), strings.Join(syslogFacilities, " "))
 	}
 	switch l.Level {
 	case "TRACE", "DEBUG", "INFO", "WARN", "ERROR":
@@ -330,6 +334,12 @@ func (r *resolver) log() Log {
 		r.errorf("log_level", "Invalid log level: %s. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]", value(f.LogLevel))
 	}
 	return l
+}
+
+// syslogFacilities are the names that syslog_facility may have.
+var syslogFacilities = []string{
+	"KERN", "USER", "MAIL", "DAEMON", "AUTH", "SYSLOG", "LPR", "NEWS", "UUCP", "CRON", "AUTHPRIV", "FTP",
+	"LOCAL0", "LOCAL1", "LOCAL2", "LOCAL3", "LOCAL4", "LOCAL5", "LOCAL6", "LOCAL7",
 }
 
 func (r *resolver) gossipKey() {

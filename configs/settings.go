@@ -187,6 +187,8 @@ type Log struct {
 	RotateDuration time.Duration
 	RotateBytes    int
 	RotateMaxFiles int
+	Syslog         bool
+	SyslogFacility string // LOCAL0 and so on, in capitals
 }
 
 // Telemetry is metrics.

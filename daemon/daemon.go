@@ -12,6 +12,7 @@ import (
 	"consul.internal/dnsserver"
 	"consul.internal/httpapi"
 	"consul.internal/internal/fault"
+	"consul.internal/internal/metrics"
 	"consul.internal/rpc"
 	"consul.internal/server"
 	"consul.internal/server/leader"
@@ -25,6 +26,10 @@ type Options struct {
 	Logger *zap.Logger
 	// Reload is asked for over HTTP: it reads the configuration and calls Daemon.Reload.
 	Reload func(context.Context) error
+	// Metrics is where everything is counted; nil makes one out of the settings.
+	Metrics *metrics.Registry
+	// Monitor lets the API follow the log; nil is without.
+	Monitor httpapi.Monitor
 }
 
 // Info is what is known of an agent before it is open.
@@ -70,6 +75,9 @@ func New(settings *configs.Settings, opts Options) (*Daemon, error) {
 	if opts.Logger == nil {
 		return nil, errors.New("daemon: a logger is needed")
 	}
+	if opts.Metrics == nil {
+		opts.Metrics = metrics.New(MetricsConfig(settings))
+	}
 	d := &Daemon{opts: opts, log: opts.Logger, settings: settings, done: make(chan struct{}), cancel: func() {}}
 	var err error
 	if d.nodeID, err = nodeID(settings); err != nil {
@@ -107,6 +115,8 @@ func (d *Daemon) Open(ctx context.Context) (err error) {
 		}
 		caller = srv
 	}
+	caller = newCounting(caller, d.opts.Metrics, d.settings.Server.Enabled)
+	d.publish(dir)
 	if d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: caller, Logger: d.log}); err != nil {
 		return err
 	}
@@ -173,6 +183,7 @@ func (d *Daemon) openDNS(ctx context.Context, dir *view.Directory) error {
 	var err error
 	d.dns, err = dnsserver.New(cfg, dnsserver.Deps{
 		Source: view.NewLocal(d.settings.Node.Datacenter, dir), Logger: d.log.Named("dns"),
+		Metrics: d.opts.Metrics,
 	})
 	if err != nil {
 		return err
@@ -195,6 +206,7 @@ func (d *Daemon) openHTTP(ctx context.Context, caller rpc.Caller) error {
 	var err error
 	d.http, err = httpapi.New(cfg, httpapi.Deps{
 		Caller: caller, Local: d.local, Process: process{d}, Log: d.log.Named("http"),
+		Metrics: d.opts.Metrics, Monitor: d.opts.Monitor,
 	})
 	if err != nil {
 		return err

@@ -181,6 +181,7 @@ func (d *Daemon) Reload(next *configs.Settings) error {
 			}
 		}
 	}
+	d.opts.Metrics.SetFilter(metricsFilter(next))
 	d.settings = next
 	d.log.Info("Configuration reloaded", zap.Strings("changed", changed))
 	return nil

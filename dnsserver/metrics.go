@@ -1,9 +1,14 @@
 package dnsserver
 
 import (
+	"strings"
 	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
 
 	"consul.internal/dnsserver/recurse"
+	"consul.internal/internal/metrics"
 )
 
 // maxRcode is how many response codes are counted apart; BADVERS (16) is the
@@ -54,4 +59,87 @@ func (c *counters) rcode(code int) {
 	if code >= 0 && code < maxRcode {
 		c.rcodes[code].Add(1)
 	}
+}
+
+// timed are the query types that are timed apart; what else is asked, whatever
+// its number, counts as "other".
+var timed = [...]uint16{
+	dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypeANY, dns.TypePTR, dns.TypeTXT, dns.TypeCNAME, dns.TypeNS, dns.TypeSOA, dns.TypeMX, dns.TypeHTTPS,
+}
+
+// timers take how long questions took. The zero value takes nothing.
+type timers struct {
+	on        bool
+	byType    map[uint16]*metrics.Timer // not changed once made
+	other     *metrics.Timer
+	reverse   *metrics.Timer
+	recursion *metrics.Timer
+}
+
+func newTimers(r *metrics.Registry) timers {
+	t := timers{on: r != nil, byType: map[uint16]*metrics.Timer{}}
+	domain := func(name string) *metrics.Timer {
+		return r.Timer(metrics.DNSDomainQuery, metrics.Label{Name: "type", Value: name})
+	}
+	for _, qtype := range timed {
+		t.byType[qtype] = domain(dns.TypeToString[qtype])
+	}
+	t.other = domain("other")
+	t.reverse = r.Timer(metrics.DNSPTRQuery)
+	t.recursion = r.Timer(metrics.DNSRecursorQuery)
+	return t
+}
+
+// start is the time now, if somebody wants to know.
+func (t *timers) start() time.Time {
+	if !t.on {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// observe takes a reply that was begun at start.
+func (t *timers) observe(r *dns.Msg, start time.Time) {
+	if !t.on || len(r.Question) == 0 {
+		return
+	}
+	q := &r.Question[0]
+	timer := t.byType[q.Qtype]
+	switch {
+	case len(q.Name) > len(reverseZone) && strings.EqualFold(q.Name[len(q.Name)-len(reverseZone):], reverseZone):
+		timer = t.reverse
+	case r.RecursionAvailable && !r.Authoritative:
+		timer = t.recursion
+	case timer == nil:
+		timer = t.other
+	}
+	timer.Since(start)
+}
+
+// reverseZone ends the names that ask who has an address.
+const reverseZone = ".arpa."
+
+// publish lets a registry follow the counters.
+func (s *Server) publish(r *metrics.Registry) {
+	r.OnCollect(func() {
+		st := s.Stats()
+		r.Counter(metrics.DNSStale).Reach(st.Stale)
+		r.Counter(metrics.DNSDropped).Reach(st.Dropped)
+		r.Counter(metrics.DNSTruncated).Reach(st.Cut)
+		r.Counter(metrics.DNSRecursorHits).Reach(st.Recursion.Hits)
+		r.Counter(metrics.DNSRecursorFailed).Reach(st.Recursion.Failed)
+		for code, n := range st.Rcodes {
+			if n > 0 {
+				r.Counter(metrics.DNSResponses, metrics.Label{Name: "rcode", Value: rcodeName(code)}).Reach(n)
+			}
+		}
+	})
+}
+
+// rcodeName is a response code's usual name.
+func rcodeName(code int) string {
+	if code == dns.RcodeBadVers { // the library knows the number as that of TSIG
+		return "BADVERS"
+	}
+	return dns.RcodeToString[code]
 }

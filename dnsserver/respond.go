@@ -58,6 +58,7 @@ func (s *Server) respond(req, out []byte, from asker) (resp []byte) {
 	if !ok {
 		return s.bare(req, out, dns.RcodeFormatError)
 	}
+	start := s.timers.start()
 	r := s.reply(&m, opt, from)
 	resp, err := r.PackBuffer(out)
 	if err != nil {
@@ -65,6 +66,7 @@ func (s *Server) respond(req, out []byte, from asker) (resp []byte) {
 		return s.failure(&m, req, out)
 	}
 	s.count.rcode(r.Rcode)
+	s.timers.observe(r, start)
 	return resp
 }
 

@@ -19,6 +19,7 @@ import (
 	"consul.internal/dnsserver/zone"
 	"consul.internal/internal/door"
 	"consul.internal/internal/fault"
+	"consul.internal/internal/metrics"
 )
 
 // Deps are what the server uses and does not own.
@@ -28,6 +29,8 @@ type Deps struct {
 	Shuffle zone.Shuffle // nil is math/rand
 	// Dial connects to recursors; nil is the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Metrics is where questions are timed and replies counted; nil is nowhere.
+	Metrics *metrics.Registry
 }
 
 // Server is the DNS door of an agent.
@@ -37,6 +40,7 @@ type Server struct {
 	// recursor is asked for names outside the zone, if it has anybody to ask.
 	recursor *recurse.Recursor
 	count    counters
+	timers   timers
 	logged   atomic.Int64 // when a panic was last logged, in nanoseconds since 1970
 
 	ctx    context.Context // of all queries
@@ -85,12 +89,14 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s := &Server{
 		deps:     deps,
 		recursor: recursor,
+		timers:   newTimers(deps.Metrics),
 		slots:    make(chan struct{}, cfg.Limits.UDPInFlight),
 		conns:    map[net.Conn]struct{}{},
 	}
 	s.bufs.New = func() any { b := make([]byte, udpBuffer); return &b }
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.live.Store(s.compile(cfg))
+	s.publish(deps.Metrics)
 	return s, nil
 }
 

@@ -11,12 +11,15 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
+	gometrics "github.com/hashicorp/go-metrics"
 	"go.uber.org/zap"
 
 	"consul.internal/configs"
 	"consul.internal/daemon"
 	"consul.internal/internal/logx"
+	"consul.internal/internal/metrics"
 )
 
 // signalQueue holds signals that come while another one is handled.
@@ -75,23 +78,18 @@ func (a *app) agent(args []string) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	file, err := openLogFile(settings.Log)
-	if err != nil {
-		return 1, fmt.Errorf("Failed to setup logging: %w", err)
-	}
-	out := a.out
-	if file != nil {
-		out = io.MultiWriter(a.out, file)
-		defer func() { err = errors.Join(err, file.Close()) }()
-	}
-	log, err := logx.New(logx.Config{Level: settings.Log.Level, JSON: settings.Log.JSON, Name: "agent"}, out)
+	log, closeLog, err := a.openLog(settings.Log)
 	if err != nil {
 		return 1, err
 	}
-	defer func() { _ = log.Close() }() // lines that a blocked terminal does not take are lost
+	defer func() { err = errors.Join(err, closeLog()) }()
+	registry, err := openMetrics(settings, log)
+	if err != nil {
+		return 1, err
+	}
 
 	r := &reloader{app: a, args: args, log: log}
-	d, err := daemon.New(settings, daemon.Options{Logger: log.Logger, Reload: r.reload})
+	d, err := daemon.New(settings, daemon.Options{Logger: log.Logger, Reload: r.reload, Metrics: registry, Monitor: log.Listen})
 	if err != nil {
 		return 1, err
 	}
@@ -118,6 +116,16 @@ func (a *app) agent(args []string) (code int, err error) {
 	}
 	defer removePID(settings.Paths.PIDFile, log.Logger)
 	return p.supervise(signals)
+}
+
+// openMetrics makes the registry and takes in what libraries report: they know
+// only the process-wide default of go-metrics, so it is set here, once a process.
+func openMetrics(s *configs.Settings, log *logx.Logger) (*metrics.Registry, error) {
+	r := metrics.New(daemon.MetricsConfig(s))
+	dropped := r.Counter(metrics.LogDropped)
+	r.OnCollect(func() { dropped.Reach(log.Dropped()) })
+	_, err := gometrics.NewGlobal(&gometrics.Config{FilterDefault: true, TimerGranularity: time.Millisecond}, r.Sink())
+	return r, err
 }
 
 // reloader reads the configuration again, for SIGHUP and for the API alike.

@@ -42,6 +42,8 @@ func openLogFile(c configs.Log) (*logFile, error) {
 		l.path = filepath.Join(c.File, logFileName)
 	} else if info, err := os.Stat(c.File); err == nil && info.IsDir() {
 		l.path = filepath.Join(c.File, logFileName)
+	} else if filepath.Ext(c.File) == "" {
+		l.path += ".log" // as it is known
 	}
 	return l, l.open()
 }

@@ -1,6 +1,7 @@
 package recurse
 
 import (
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -20,8 +21,12 @@ const (
 )
 
 // sendOff chooses the spelling of a question and notes it for as long as the
-// question is under way, until back is called.
+// question is under way, until back is called. One that was spelled in such a
+// way before goes on as it is: somebody may know it again, and may send it again.
 func (r *Recursor) sendOff(q dns.Question) (spelled string, back func()) {
+	if q.Name != catalog.Fold(q.Name) && q.Name != strings.ToUpper(q.Name) {
+		return q.Name, func() {}
+	}
 	spelled, letters := spell(q.Name, r.deps.Coin)
 	for try := 0; letters >= minLetters && plain(spelled, q.Name) && try < 3; try++ {
 		spelled, _ = spell(q.Name, r.deps.Coin) // one that others use would tell nothing

@@ -22,9 +22,10 @@ type core struct {
 	out     io.Writer
 	form    func(zapcore.Entry, []zapcore.Field) []byte
 	with    []zapcore.Field
+	taps    *taps // of listeners that may want more than out
 }
 
-func (c *core) Enabled(l zapcore.Level) bool { return c.enabled.Enabled(l) }
+func (c *core) Enabled(l zapcore.Level) bool { return c.enabled.Enabled(l) || c.taps.wanted(l) }
 
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	d := *c
@@ -40,7 +41,12 @@ func (c *core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Checked
 }
 
 func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	_, err := c.out.Write(c.form(e, slices.Concat(c.with, fields)))
+	all := slices.Concat(c.with, fields)
+	c.taps.write(e, all)
+	if !c.enabled.Enabled(e.Level) {
+		return nil
+	}
+	_, err := c.out.Write(c.form(e, all))
 	return err
 }
 

@@ -66,6 +66,7 @@ type Logger struct {
 	*zap.Logger
 	Level zap.AtomicLevel // may be set at any time
 	sink  *Sink
+	taps  taps
 }
 
 // New makes a logger that writes to w without ever waiting for it. Close it to
@@ -84,7 +85,7 @@ func New(cfg Config, w io.Writer) (*Logger, error) {
 		form = jsonLine
 	}
 	l.sink = NewSink(w, func(dropped uint64) []byte { return form(droppedEntry(cfg.Name), droppedFields(dropped)) })
-	l.Logger = zap.New(&core{enabled: l.Level, out: l.sink, form: form})
+	l.Logger = zap.New(&core{enabled: l.Level, out: l.sink, form: form, taps: &l.taps})
 	if cfg.Name != "" {
 		l.Logger = l.Named(cfg.Name)
 	}
