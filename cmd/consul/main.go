@@ -26,6 +26,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		Commands:   a.commands(),
 		HelpFunc:   cli.BasicHelpFunc("consul"),
 		HelpWriter: stdout, ErrorWriter: stderr,
+		Autocomplete: true,
 	}
 	code, err := c.Run()
 	if err != nil {
@@ -43,10 +44,13 @@ func (a *app) commands() map[string]cli.CommandFactory {
 		"catalog datacenters": catalogDatacentersCommand,
 		"catalog nodes":       catalogNodesCommand,
 		"catalog services":    catalogServicesCommand,
+		"debug":               debugCommand,
 		"info":                infoCommand,
 		"keygen":              keygenCommand,
 		"leave":               leaveCommand,
+		"maint":               maintCommand,
 		"members":             membersCommand,
+		"monitor":             monitorCommand,
 		"reload":              reloadCommand,
 		"services":            servicesCommand,
 		"services deregister": servicesDeregisterCommand,
