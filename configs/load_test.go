@@ -84,7 +84,7 @@ func TestDefaults(t *testing.T) {
 		Leaving:   Leaving{OnTerminate: true, DrainTime: 5 * time.Second},
 		Joining:   Joining{Interval: 30 * time.Second, IntervalWAN: 30 * time.Second},
 		ACL:       ACL{DefaultPolicy: "allow"},
-		Log:       Log{Level: "INFO", RotateDuration: 24 * time.Hour},
+		Log:       Log{Level: "INFO", RotateDuration: 24 * time.Hour, SyslogFacility: "LOCAL0"},
 		Telemetry: Telemetry{Prefix: "consul", FilterDefault: true, PrometheusRetention: time.Minute},
 	}
 	lan := netip.MustParseAddr("10.0.0.5")

@@ -109,7 +109,7 @@ func squeezed(size int64) io.Reader {
 }
 
 // rss is a process's resident memory in KiB.
-func rss(t *testing.T, pid int) int {
+func rss(t testing.TB, pid int) int {
 	t.Helper()
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

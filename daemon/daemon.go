@@ -68,6 +68,9 @@ type closer struct {
 const (
 	// httpDrain is how long requests in flight may still take when the HTTP door closes.
 	httpDrain = 5 * time.Second
+	// leaveGrace lets the answer to a leave that came over HTTP arrive before a
+	// door closes: longer than a round trip, shorter than anybody notices.
+	leaveGrace = 200 * time.Millisecond
 )
 
 // New takes settings that configs found good. Open starts the agent.
@@ -255,11 +258,14 @@ func (d *Daemon) Close() error {
 	return errors.Join(errs...)
 }
 
-// Leave takes the agent out of the cluster and tells the process to end. With
-// nobody to hand anything to, a lone server has only its doors to close.
+// Leave takes the agent out of the cluster and tells the process to end. A lone
+// server has nobody to hand anything to and only its doors to close, which stay
+// open for as long as the answer to the leave itself may be under way.
 func (d *Daemon) Leave(ctx context.Context) error {
-	d.leaving.Do(func() { d.log.Info("leaving: answering what is in flight, then closing") })
-	d.finish(nil)
+	d.leaving.Do(func() {
+		d.log.Info("leaving: answering what is in flight, then closing")
+		time.AfterFunc(leaveGrace, func() { d.finish(nil) })
+	})
 	return ctx.Err()
 }
 

@@ -29,7 +29,7 @@ type node struct {
 
 // freeAddr picks a loopback address on which the agent's ports are free, so that
 // test processes side by side do not meet.
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		addr := fmt.Sprintf("127.%d.%d.%d", 64+rand.IntN(64), 1+rand.IntN(254), 1+rand.IntN(254))
@@ -90,7 +90,7 @@ func start(t *testing.T, addr string, args ...string) *node {
 }
 
 // await polls until ok, for as long as any machine may need.
-func (n *node) await(t *testing.T, what string, ok func() bool) {
+func (n *node) await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

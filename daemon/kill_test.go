@@ -18,7 +18,7 @@ import (
 )
 
 // build makes the real binary.
-func build(t *testing.T) string {
+func build(t testing.TB) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "consul")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "consul.internal/cmd/consul").CombinedOutput()
@@ -35,7 +35,7 @@ type proc struct {
 	log *os.File
 }
 
-func spawn(t *testing.T, bin, addr, dir string, args ...string) *proc {
+func spawn(t testing.TB, bin, addr, dir string, args ...string) *proc {
 	t.Helper()
 	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -56,7 +56,7 @@ func spawn(t *testing.T, bin, addr, dir string, args ...string) *proc {
 }
 
 // kill ends the process as a power cut would.
-func (p *proc) kill(t *testing.T) {
+func (p *proc) kill(t testing.TB) {
 	t.Helper()
 	if p.cmd.ProcessState != nil {
 		return

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -78,5 +79,50 @@ func BenchmarkApply(b *testing.B) {
 	b.ResetTimer()
 	for n := range b.N {
 		put(10000 + n)
+	}
+}
+
+// BenchmarkReopen measures how soon a server that was killed has its state back,
+// from a snapshot and the entries behind it.
+func BenchmarkReopen(b *testing.B) {
+	cfg := testConfig(b.TempDir())
+	cfg.segmentSize = segmentSize
+	s := open(b, cfg)
+	ready(b, s)
+	const services = 30_000
+	var wg sync.WaitGroup
+	for w := range 64 {
+		wg.Go(func() {
+			for i := w; i < services; i += 64 {
+				r := registration(i % 500)
+				r.Service.ID, r.Service.Name = fmt.Sprintf("s-%d", i), fmt.Sprintf("s-%d", i/3)
+				r.Checks = nil
+				if _, err := s.Register(b.Context(), r); err != nil {
+					b.Error(err)
+					return
+				}
+				if i == services/2 {
+					if err := s.Snapshot(b.Context()); err != nil {
+						b.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		s := open(b, cfg)
+		b.StopTimer()
+		if _, all := s.State().Instances(nil); len(all) != services {
+			b.Fatal("nothing came back")
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 }

@@ -79,7 +79,9 @@ func (c Config) raft() *raft.Config {
 	rc.ElectionTimeout = m * heartbeatTimeout
 	rc.LeaderLeaseTimeout = m * leaseTimeout
 	rc.MaxAppendEntries = maxAppendEntries
-	rc.BatchApplyCh = true // waiting commands go to disk together
+	// raft takes what waits at its queue to disk together either way; with a
+	// buffered queue it forgets what stands in it when it shuts down.
+	rc.BatchApplyCh = false
 	rc.SnapshotThreshold = c.SnapshotThreshold
 	rc.SnapshotInterval = c.SnapshotInterval
 	rc.TrailingLogs = c.TrailingLogs

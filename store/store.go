@@ -40,6 +40,7 @@ type Store struct {
 
 	failed  chan error
 	closing chan struct{}
+	stopped chan struct{} // closed once raft has shut down
 	once    sync.Once
 	work    group
 	lead    leadership
@@ -67,7 +68,7 @@ func New(cfg Config, deps Deps) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, deps: deps, logger: deps.Logger, state: state.New(deps.Feed),
-		other: &otherEntries{}, failed: make(chan error, 1), closing: make(chan struct{}),
+		other: &otherEntries{}, failed: make(chan error, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.fsm = &fsm{state: s.state, codec: commands, decoders: decoders(commands), image: image{images}, fail: s.fail}
 	s.lead.init(s)
@@ -157,6 +158,7 @@ func (s *Store) Close() error {
 		} else if c, ok := s.deps.Transport.(raft.WithClose); ok {
 			errs = append(errs, c.Close())
 		}
+		close(s.stopped)
 		s.work.end()
 		errs = append(errs, s.disk.close())
 	})
@@ -181,12 +183,14 @@ func (s *Store) TransferLeadership(ctx context.Context) error {
 // known when ctx ends first.
 func (s *Store) await(ctx context.Context, f raft.Future) error {
 	done := make(chan error, 1)
-	if !s.work.run(func() { done <- f.Error() }) { // ends at the latest when raft shuts down
-		return fault.Newf(fault.Unknown, "the store is closed")
-	}
+	// Nobody can wait for this goroutine: a future that stands in raft's queues
+	// when it shuts down is never answered.
+	go func() { done <- f.Error() }()
 	select {
 	case err := <-done:
 		return err
+	case <-s.stopped:
+		return fault.Newf(fault.Unknown, "the store is closed")
 	case <-ctx.Done():
 		return fault.Newf(fault.Unknown, "gave up waiting: %w", context.Cause(ctx))
 	}

@@ -30,7 +30,9 @@ import (
 
 const testNode = "aaaaaaaa-1111-1111-1111-111111111111"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("consul.internal/store.(*Store).await.func1"))
+}
 
 func testConfig(dir string) Config {
 	c := DefaultConfig()

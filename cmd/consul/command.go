@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/cli"
 	"github.com/hashicorp/consul/api"
+	"github.com/posener/complete"
 )
 
 // app carries the streams of this process.
@@ -74,6 +75,31 @@ func (c *command) Run(args []string) int {
 		return 1 // the flag set has said why
 	}
 	return c.run(c.fs.Args())
+}
+
+// AutocompleteArgs completes what is no flag: names of files, where the command
+// takes them.
+func (c *command) AutocompleteArgs() complete.Predictor {
+	if strings.Contains(c.usage, "FILE") {
+		return complete.PredictFiles("*")
+	}
+	return complete.PredictNothing
+}
+
+// AutocompleteFlags completes flags, and values of those that have one.
+func (c *command) AutocompleteFlags() complete.Flags {
+	flags := complete.Flags{}
+	c.fs.VisitAll(func(f *flag.Flag) {
+		var value complete.Predictor = complete.PredictAnything
+		switch b, ok := f.Value.(interface{ IsBoolFlag() bool }); {
+		case ok && b.IsBoolFlag():
+			value = complete.PredictNothing
+		case strings.HasSuffix(f.Name, "-file") || strings.HasSuffix(f.Name, "-dir"):
+			value = complete.PredictFiles("*")
+		}
+		flags["-"+f.Name] = value
+	})
+	return flags
 }
 
 // noArguments refuses what stands after the flags.

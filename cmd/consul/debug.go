@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -250,7 +251,7 @@ func (b *bundle) captureDynamic(ctx context.Context) {
 	}
 	if b.wants(targetMetrics) {
 		wg.Go(func() {
-			b.problem(targetMetrics, b.stream(ctx, "metrics.json", func() (io.ReadCloser, error) { return b.client.Agent().MetricsStream(ctx) }))
+			b.problem(targetMetrics, b.stream(ctx, "metrics.json", func() (io.ReadCloser, error) { return b.metrics(ctx) }))
 		})
 	}
 	if b.wants(targetPprof) {
@@ -269,14 +270,7 @@ func (b *bundle) captureIntervals(ctx context.Context) {
 	for n := 0; ; n++ {
 		b.say("==> Beginning capture interval %s (%d)", time.Now().UTC(), n)
 		if b.wants(targetPprof) {
-			dir := time.Now().UTC().Format(debugTime)
-			err := os.MkdirAll(filepath.Join(b.output, dir), 0o700)
-			for _, name := range []string{"heap", "goroutine"} {
-				if err == nil {
-					err = b.profile(ctx, filepath.Join(dir, name+".prof"), name, 0)
-				}
-			}
-			b.problem("profiles", err)
+			b.problem("profiles", b.snapshots(time.Now().UTC().Format(debugTime)))
 		}
 		b.say("==> Capture successful %s (%d)", time.Now().UTC(), n)
 		select {
@@ -287,12 +281,26 @@ func (b *bundle) captureIntervals(ctx context.Context) {
 	}
 }
 
-// profile saves one of the agent's profiles, taken over so long; 0 is as it is now.
-func (b *bundle) profile(ctx context.Context, file, name string, over time.Duration) error {
-	seconds := int(over / time.Second)
-	if over > 0 {
-		seconds = max(seconds, 1)
+// snapshots saves what is in memory and what runs.
+func (b *bundle) snapshots(dir string) error {
+	dir = filepath.Join(b.output, dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
 	}
+	heap, err := b.client.Debug().Heap()
+	if err != nil {
+		return err
+	}
+	goroutines, err := b.client.Debug().Goroutine()
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(dir, "heap.prof"), heap, 0o600), os.WriteFile(filepath.Join(dir, "goroutine.prof"), goroutines, 0o600))
+}
+
+// profile saves one of the agent's profiles, taken over so long.
+func (b *bundle) profile(ctx context.Context, file, name string, over time.Duration) error {
+	seconds := max(int(over/time.Second), 1)
 	return b.stream(ctx, file, func() (io.ReadCloser, error) { return b.client.Debug().PProf(ctx, name, seconds) })
 }
 
@@ -309,6 +317,27 @@ func (b *bundle) stream(ctx context.Context, file string, open func() (io.ReadCl
 	}
 	_, err = io.Copy(f, body)
 	return errors.Join(ended(ctx, err), f.Close())
+}
+
+// metrics are the present figures, so that an early end leaves something, and
+// then those of each interval of the agent.
+func (b *bundle) metrics(ctx context.Context) (io.ReadCloser, error) {
+	var now any
+	if _, err := b.client.Raw().Query("/v1/agent/metrics", &now, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
+		return nil, err
+	}
+	first, err := json.Marshal(now)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := b.client.Agent().MetricsStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(append(first, '\n')), rest), rest}, nil
 }
 
 // ended is err, unless ctx was to end what failed.

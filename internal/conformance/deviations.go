@@ -12,11 +12,14 @@ import (
 // the case must then pass as changed, so a deviation is a tested promise and
 // not a hole.
 type Deviation struct {
-	Suite  string         `json:"suite"` // dns, http or cli
-	File   string         `json:"file"`
-	Cases  []string       `json:"cases"` // DNS case ids, or step names
-	Why    string         `json:"why"`
-	Expect map[string]any `json:"expect"`
+	Suite string   `json:"suite"` // dns, http or cli
+	File  string   `json:"file"`
+	Cases []string `json:"cases"` // DNS case ids, or step names
+	Why   string   `json:"why"`
+	// Demanded is the requirement that asks for another behaviour than the
+	// recorded one. A case that is no quirk differs only by such a demand.
+	Demanded string         `json:"demanded"`
+	Expect   map[string]any `json:"expect"`
 }
 
 // Deviations is the table of all of them.

@@ -316,7 +316,7 @@ func TestVectorsLoad(t *testing.T) {
 		if !ok && !steps[key] {
 			t.Errorf("deviation %s names no recorded case", key)
 		}
-		if ok && !c.Quirk {
+		if ok && !c.Quirk && d.Demanded == "" {
 			t.Errorf("deviation %s: the case is no quirk, so it must be as recorded", key)
 		}
 		if ok {
