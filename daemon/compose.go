@@ -64,9 +64,13 @@ func agentConfig(s *configs.Settings, nodeID string) agent.Config {
 }
 
 func agentSet(s *configs.Settings) agent.Set {
+	meta := s.Node.Meta
+	if meta == nil {
+		meta = map[string]string{} // none, not "as it was"
+	}
 	return agent.Set{
 		Services: s.Definitions.Services, Checks: s.Definitions.Checks,
-		NodeMeta: s.Node.Meta, DiscardCheckOutput: s.Checks.DiscardOutput,
+		NodeMeta: meta, DiscardCheckOutput: s.Checks.DiscardOutput,
 	}
 }
 

@@ -41,8 +41,9 @@ type Daemon struct {
 	log    *zap.Logger
 	nodeID string
 
-	mu       sync.Mutex // guards settings, and orders reloads
-	settings *configs.Settings
+	settings *configs.Settings // of the start; they say who the agent is
+	mu       sync.Mutex        // guards latest, and orders reloads
+	latest   *configs.Settings // of the last reload
 
 	store *store.Store // nil on a client
 	local *agent.Local
@@ -81,7 +82,7 @@ func New(settings *configs.Settings, opts Options) (*Daemon, error) {
 	if opts.Metrics == nil {
 		opts.Metrics = metrics.New(MetricsConfig(settings))
 	}
-	d := &Daemon{opts: opts, log: opts.Logger, settings: settings, done: make(chan struct{}), cancel: func() {}}
+	d := &Daemon{opts: opts, log: opts.Logger, settings: settings, latest: settings, done: make(chan struct{}), cancel: func() {}}
 	var err error
 	if d.nodeID, err = nodeID(settings); err != nil {
 		return nil, fmt.Errorf("failed to setup node ID: %w", err)

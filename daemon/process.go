@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -35,7 +36,7 @@ const statusAlive = 1
 
 // member is this agent as a member of a pool.
 func (d *Daemon) member(wan bool) httpapi.Member {
-	s := d.current()
+	s := d.settings
 	m := httpapi.Member{
 		Name: s.Node.Name, Addr: s.Addresses.AdvertiseLAN.String(), Port: uint16(max(s.Ports.SerfLAN, 0)),
 		Status: statusAlive, Tags: d.tags(s),
@@ -69,7 +70,7 @@ func (d *Daemon) tags(s *configs.Settings) map[string]string {
 
 // Members lists the pool. It has one member until there are pools.
 func (p process) Members(wan bool) []httpapi.Member {
-	if wan && !p.d.current().Server.Enabled {
+	if wan && !p.d.settings.Server.Enabled {
 		return nil
 	}
 	return []httpapi.Member{p.d.member(wan)}
@@ -77,7 +78,7 @@ func (p process) Members(wan bool) []httpapi.Member {
 
 // leaderMembers is Members as the leader's duties need it.
 func (d *Daemon) leaderMembers() []leader.Member {
-	s := d.current()
+	s := d.settings
 	return []leader.Member{{
 		ID: d.nodeID, Name: s.Node.Name, Address: s.Addresses.AdvertiseLAN.String(), ServerPort: s.Ports.Server,
 	}}
@@ -86,7 +87,7 @@ func (d *Daemon) leaderMembers() []leader.Member {
 // Self describes the process. Secrets never stand in it.
 func (p process) Self() httpapi.Self {
 	d := p.d
-	s := d.current()
+	s := d.settings
 	return httpapi.Self{
 		Config: map[string]any{
 			"Datacenter": s.Node.Datacenter, "PrimaryDatacenter": s.Node.PrimaryDatacenter,
@@ -149,42 +150,46 @@ func (d *Daemon) stats(s *configs.Settings) map[string]map[string]string {
 	return stats
 }
 
-func (d *Daemon) current() *configs.Settings {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.settings
-}
 
 // Reload takes over what can change without a restart, and names what cannot.
+// Everything is judged before anything is changed. Who the agent is and where it
+// listens stay as they were at the start.
 func (d *Daemon) Reload(next *configs.Settings) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	changed, restart := configs.Diff(d.settings, next)
-	if len(restart) > 0 {
-		d.log.Warn("these settings changed but need a restart to take effect", zap.Strings("keys", restart))
+	dnsCfg, dnsOn := dnsConfig(next)
+	httpCfg, httpOn := httpConfig(next)
+	dnsOn, httpOn = dnsOn && d.dns != nil, httpOn && d.http != nil
+	if dnsOn {
+		if err := dnsCfg.Validate(); err != nil {
+			return fmt.Errorf("reload dns_config: %w", err)
+		}
+	}
+	if httpOn {
+		httpCfg.NodeName, httpCfg.Datacenter = d.settings.Node.Name, d.settings.Node.Datacenter
+		if err := httpCfg.Validate(); err != nil {
+			return fmt.Errorf("reload http_config: %w", err)
+		}
 	}
 	set := agentSet(next)
 	if err := d.local.Reload(&set); err != nil {
 		return fmt.Errorf("reload services and checks: %w", err)
 	}
-	if d.dns != nil {
-		if cfg, ok := dnsConfig(next); ok {
-			if err := d.dns.Reload(cfg); err != nil {
-				return fmt.Errorf("reload dns_config: %w", err)
-			}
-		}
+	var errs []error
+	if dnsOn {
+		errs = append(errs, d.dns.Reload(dnsCfg))
 	}
-	if d.http != nil {
-		if cfg, ok := httpConfig(next); ok {
-			if err := d.http.Reload(cfg); err != nil {
-				return fmt.Errorf("reload http_config: %w", err)
-			}
-		}
+	if httpOn {
+		errs = append(errs, d.http.Reload(httpCfg))
+	}
+	changed, restart := configs.Diff(d.latest, next)
+	if len(restart) > 0 {
+		d.log.Warn("these settings changed but need a restart to take effect", zap.Strings("keys", restart))
 	}
 	d.opts.Metrics.SetFilter(metricsFilter(next))
-	d.settings = next
+	d.latest = next
 	d.log.Info("Configuration reloaded", zap.Strings("changed", changed))
-	return nil
+	return errors.Join(errs...)
 }
 
 // DNSAddrs are the addresses of the DNS door, for those who asked for port 0.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"consul.internal/internal/fault"
 	"go.uber.org/zap"
@@ -84,8 +85,19 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	plain(w, status, text)
 }
 
+// writeTimeout is the longest a client may take to read its answer; one that does
+// not read at all holds the answer's memory as long.
+const writeTimeout = 60 * time.Second
+
+// limitWriting begins the time for an answer. A writer that knows no deadlines is
+// a test's.
+func limitWriting(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+}
+
 // plain answers with a text.
 func plain(w http.ResponseWriter, status int, text string) {
+	limitWriting(w)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text) // the client is gone; the server sees it itself
@@ -103,6 +115,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, v any) {
 	if ws, ok := v.(withStatus); ok {
 		status, v = ws.status, ws.value
 	}
+	limitWriting(w)
 	h := w.Header()
 	if h.Get("Content-Type") == "" {
 		h.Set("Content-Type", "application/json")

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -64,6 +66,8 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) front(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(w, r)
+		// The last answer's deadline must not end a query that waits now.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		cfg := s.config()
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -117,6 +121,14 @@ func (s *Server) wrap(rt route) http.Handler {
 			h.Set("Allow", allow)
 			plain(w, http.StatusMethodNotAllowed, "method "+r.Method+" not allowed")
 			return
+		}
+		if r.Method == http.MethodGet {
+			// What only reads, and may wait for long, ends when the door closes.
+			ctx, cancel := context.WithCancelCause(r.Context())
+			defer cancel(nil)
+			stop := context.AfterFunc(s.closing, func() { cancel(errClosing) })
+			defer stop()
+			r = r.WithContext(ctx)
 		}
 		v, err := rt.handle(w, r)
 		if err != nil {

@@ -32,15 +32,17 @@ type Deps struct {
 
 // Server is the HTTP door of an agent.
 type Server struct {
-	cfg    atomic.Pointer[Config]
-	deps   Deps
-	log    *zap.Logger
-	http   *http.Server
-	wg     sync.WaitGroup
-	addrs  []net.Addr
-	cancel context.CancelCauseFunc
-	fresh  freshConns
-	bodies bodies
+	cfg   atomic.Pointer[Config]
+	deps  Deps
+	log   *zap.Logger
+	http  *http.Server
+	wg    sync.WaitGroup
+	addrs []net.Addr
+	// closing ends when the door closes.
+	closing context.Context
+	cancel  context.CancelFunc
+	fresh   freshConns
+	bodies  bodies
 }
 
 // errClosing ends blocking queries when the door closes.
@@ -52,6 +54,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{deps: deps, log: deps.Log}
+	s.closing, s.cancel = context.WithCancel(context.Background())
 	s.cfg.Store(&cfg)
 	return s, nil
 }
@@ -69,8 +72,6 @@ func (s *Server) Open(ctx context.Context) error {
 	for _, l := range listeners {
 		s.addrs = append(s.addrs, l.Addr())
 	}
-	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	s.cancel = cancel
 	s.http = &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: headerTimeout,
@@ -78,7 +79,7 @@ func (s *Server) Open(ctx context.Context) error {
 		MaxHeaderBytes:    cmp.Or(cfg.MaxHeaderBytes, maxHeader),
 		ErrorLog:          logx.Std(s.log),
 		ConnState:         s.fresh.track,
-		BaseContext:       func(net.Listener) context.Context { return base },
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	limits := door.Limits{Total: maxConns, PerAddress: cfg.MaxConnsPerClient}
 	for _, l := range listeners {
@@ -132,7 +133,7 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.http == nil {
 		return nil
 	}
-	s.cancel(errClosing)
+	s.cancel()
 	s.fresh.close()
 	err := s.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {

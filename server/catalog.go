@@ -25,7 +25,7 @@ func (s *Server) catalogRegister(ctx context.Context, in *rpc.RegisterRequest) (
 	if err := reg.Validate(); err != nil {
 		return nil, err
 	}
-	return new(rpc.Empty), s.write(ctx, func() (uint64, error) { return s.store.Register(ctx, reg) })
+	return new(rpc.Empty), s.write(ctx, func(ctx context.Context) (uint64, error) { return s.store.Register(ctx, reg) })
 }
 
 func (s *Server) catalogDeregister(ctx context.Context, in *rpc.DeregisterRequest) (*rpc.Empty, error) {
@@ -36,7 +36,7 @@ func (s *Server) catalogDeregister(ctx context.Context, in *rpc.DeregisterReques
 	if err := dereg.Validate(); err != nil {
 		return nil, err
 	}
-	return new(rpc.Empty), s.write(ctx, func() (uint64, error) { return s.store.Deregister(ctx, dereg) })
+	return new(rpc.Empty), s.write(ctx, func(ctx context.Context) (uint64, error) { return s.store.Deregister(ctx, dereg) })
 }
 
 func (s *Server) catalogDatacenters(context.Context, *rpc.DatacentersRequest) (*rpc.DatacentersReply, error) {

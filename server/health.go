@@ -66,6 +66,8 @@ func (s *Server) checks(ctx context.Context, opts *rpc.ReadOptions, run func(mem
 	err = s.read(ctx, opts, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
 		index, checks := run(ws)
 		if len(opts.NodeMeta) > 0 {
+			nodesIndex, _ := s.store.State().Nodes(ws) // a node's metadata decides too
+			index = max(index, nodesIndex)
 			checks = keep(checks, func(c *catalog.Check) bool {
 				n, ok := s.store.State().Node(c.Node)
 				return ok && hasMeta(n.Meta, opts.NodeMeta)

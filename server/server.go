@@ -83,10 +83,15 @@ func (s *Server) here(t rpc.Target) error {
 
 // hold repeats fn while there is no leader, for up to RPCHoldTimeout: an election
 // takes about a second, and callers should not notice.
-func (s *Server) hold(ctx context.Context, fn func() error) error {
+func (s *Server) hold(ctx context.Context, fn func(context.Context) error) error {
 	until := time.Now().Add(s.cfg.RPCHoldTimeout)
+	held, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	for {
-		err := fn()
+		err := fn(held)
+		if ctx.Err() == nil && held.Err() != nil && fault.Of(err) != fault.Unknown && err != nil {
+			return fault.With(fault.NoLeader, errors.New("No cluster leader"))
+		}
 		if !errors.Is(err, fault.NoLeader) && !errors.Is(err, fault.NotLeader) {
 			return err
 		}
@@ -104,9 +109,9 @@ func (s *Server) hold(ctx context.Context, fn func() error) error {
 }
 
 // write performs a change, with patience for an election.
-func (s *Server) write(ctx context.Context, apply func() (uint64, error)) error {
-	return s.hold(ctx, func() error {
-		_, err := apply()
+func (s *Server) write(ctx context.Context, apply func(context.Context) (uint64, error)) error {
+	return s.hold(ctx, func(ctx context.Context) error {
+		_, err := apply(ctx)
 		return err
 	})
 }
@@ -121,7 +126,7 @@ func (s *Server) read(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.Read
 	anyServer := opts.Cached || opts.Consistency == rpc.Stale &&
 		(opts.MaxStale == 0 || s.store.LastContact() <= opts.MaxStale)
 	if !anyServer {
-		if err := s.hold(ctx, func() error { return s.store.VerifyLeader(ctx) }); err != nil {
+		if err := s.hold(ctx, s.store.VerifyLeader); err != nil {
 			return err
 		}
 	}

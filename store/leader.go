@@ -308,7 +308,7 @@ func (r *rounds) run(s *Store) {
 // committed before a majority confirmed that nobody else could commit since.
 func confirm(s *Store) error {
 	committed := s.raft.CommitIndex()
-	if err := s.raft.VerifyLeader().Error(); err != nil {
+	if err := s.await(context.Background(), s.raft.VerifyLeader()); err != nil {
 		if err = s.explain(err); errors.Is(err, fault.Unknown) {
 			return s.notLeader() // a read has no outcome that could be unknown
 		}

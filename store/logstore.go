@@ -226,39 +226,51 @@ func checksum(log *raft.Log, committed uint64) uint32 {
 	return crc32.Update(sum, castagnoli, log.Extensions)
 }
 
-// otherEntries remembers which of the latest entries are not commands. raft does
-// not show those to the FSM, so whoever waits until the FSM has reached an index
-// must wait for the last command up to it.
+// otherEntries remembers which entries of the log are not commands, as runs of
+// neighbours. raft does not show those to the FSM, so whoever waits until the FSM
+// has reached an index must wait for the last command up to it.
 type otherEntries struct {
 	mu   sync.Mutex
-	list []uint64
+	runs []run
 }
 
-// keepOther is far more than the elections that can happen while one read waits.
-const keepOther = 256
+// run is entries from the first to the last index.
+type run struct{ first, last uint64 }
+
+// keepRuns is far more than the elections, with a command between each and the
+// next, that can happen while one read waits.
+const keepRuns = 256
 
 func (o *otherEntries) note(log *raft.Log) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for n := len(o.list); n > 0 && o.list[n-1] >= log.Index; n-- {
-		o.list = o.list[:n-1] // the end of the log was cut, and is written anew
+	for n := len(o.runs); n > 0 && o.runs[n-1].last >= log.Index; n-- {
+		// The end of the log was cut, and is written anew.
+		if o.runs[n-1].last = log.Index - 1; o.runs[n-1].last >= o.runs[n-1].first {
+			break
+		}
+		o.runs = o.runs[:n-1]
 	}
 	if log.Type == raft.LogCommand || log.Type == raft.LogConfiguration {
 		return
 	}
-	if len(o.list) == keepOther {
-		o.list = append(o.list[:0], o.list[1:]...)
+	if n := len(o.runs); n > 0 && o.runs[n-1].last+1 == log.Index {
+		o.runs[n-1].last = log.Index
+		return
 	}
-	o.list = append(o.list, log.Index)
+	if len(o.runs) == keepRuns {
+		o.runs = append(o.runs[:0], o.runs[1:]...)
+	}
+	o.runs = append(o.runs, run{log.Index, log.Index})
 }
 
 // lastShown is the highest index up to index whose entry the FSM is shown.
 func (o *otherEntries) lastShown(index uint64) uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for i := len(o.list) - 1; i >= 0; i-- {
-		if o.list[i] == index {
-			index--
+	for i := len(o.runs) - 1; i >= 0; i-- {
+		if r := o.runs[i]; r.first <= index && index <= r.last {
+			return r.first - 1
 		}
 	}
 	return index

@@ -15,6 +15,9 @@ func standAlone(r *raft.Raft, id raft.ServerID, t raft.Transport, log *zap.Logge
 		return // raft is ending
 	}
 	servers := f.Configuration().Servers
+	if addr, _ := r.LeaderWithID(); addr != "" || r.State() != raft.Follower {
+		return // it has been elected meanwhile; the message would depose it
+	}
 	if len(servers) != 1 || servers[0].ID != id || servers[0].Suffrage != raft.Voter {
 		return
 	}

@@ -63,7 +63,8 @@ func (d *disk) restoreNewest(first, last uint64, r *replayed) (uint64, error) {
 		meta, content, err := d.snaps.Open(id)
 		if err == nil {
 			if err = d.fsm.Restore(content); err != nil {
-				err = &Damage{Path: d.snaps.path(id), What: "the snapshot cannot be used", Err: err}
+				// Its checksums are right: raft would take it for the newest state.
+				return 0, &Damage{Path: d.snaps.path(id), What: "the snapshot cannot be used", Err: err}
 			}
 		}
 		if err != nil {
@@ -117,6 +118,7 @@ func (d *disk) readLog(ctx context.Context, first, last, snapIndex uint64, r *re
 			return d.log.damage(index, fmt.Sprintf("its term is %d after term %d", entry.Term, term), nil)
 		}
 		term = entry.Term
+		d.log.other.note(entry)
 		if entry.Type == raft.LogConfiguration && index > snapIndex {
 			r.config = raft.DecodeConfiguration(entry.Data)
 		}

@@ -167,10 +167,10 @@ func (t *Txn) ensureService(node *catalog.Node, in *catalog.Service) {
 	t.raise(keyServices)
 	t.raise(keyNode + catalog.Fold(node.Name))
 	t.touch(row, true)
-	t.buryIfLast(old, exists)
 	if exists && (old.Service.Name != s.Name || !slices.Equal(old.Service.Tags, s.Tags)) {
 		t.relabelChecks(row)
 	}
+	t.buryIfLast(old, exists) // last: whatever raises a row of the old name has done so
 }
 
 // relabelChecks carries a service's new name and tags into its checks.
