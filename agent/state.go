@@ -38,6 +38,9 @@ type serviceEntry struct {
 	token   string
 	from    source
 	synced  bool
+	// changed: the definition was changed since the catalog last had it, so that
+	// its tags are newer than the catalog's.
+	changed bool
 }
 
 type checkEntry struct {
@@ -196,8 +199,12 @@ func (s *state) apply(c change) {
 func (s *state) putService(p *servicePlan, from source) {
 	svc := p.service
 	e := &serviceEntry{service: svc, base: svc, token: p.token, from: from}
-	if old := s.services[svc.ID]; old != nil && old.base.SameContent(svc) && old.token == p.token {
-		e.service, e.base, e.synced = old.service, old.base, old.synced
+	switch old := s.services[svc.ID]; {
+	case old == nil:
+	case old.base.SameContent(svc) && old.token == p.token:
+		e.service, e.base, e.synced, e.changed = old.service, old.base, old.synced, old.changed
+	default:
+		e.changed = true
 	}
 	s.services[svc.ID] = e
 	delete(s.goneServices, svc.ID)

@@ -97,7 +97,7 @@ func (s *state) done(j *job) {
 	}
 	if j.service != nil {
 		if e := s.services[j.service.ID]; e != nil && e.service == j.service {
-			e.synced = true
+			e.synced, e.changed = true, false
 		}
 	}
 	for _, c := range j.checks {
@@ -133,7 +133,7 @@ func (s *state) compareServices(services []*catalog.Service) {
 			e.synced = false
 			continue
 		}
-		if e.base.EnableTagOverride && !slices.Equal(e.service.Tags, r.Tags) {
+		if e.base.EnableTagOverride && !e.changed && !slices.Equal(e.service.Tags, r.Tags) {
 			next := *e.service
 			next.Tags = append([]string{}, r.Tags...)
 			e.service = &next

@@ -150,7 +150,6 @@ func (d *Daemon) stats(s *configs.Settings) map[string]map[string]string {
 	return stats
 }
 
-
 // Reload takes over what can change without a restart, and names what cannot.
 // Everything is judged before anything is changed. Who the agent is and where it
 // listens stay as they were at the start.

@@ -103,18 +103,27 @@ func (a *app) agent(args []string) (code int, err error) {
 	signals := make(chan os.Signal, signalQueue)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	wrotePID := false
 	p := &process{
 		open: func(ctx context.Context) error {
 			if err := d.Open(ctx); err != nil {
 				return err
 			}
-			return writePID(settings.Paths.PIDFile)
+			if err := writePID(settings.Paths.PIDFile); err != nil {
+				return err
+			}
+			wrotePID = true
+			return nil
 		},
 		reload: r.reload, leave: d.Leave, close: d.Close, done: d.Done(), err: d.Err,
 		notify: systemdNotify, log: log.Logger,
 		leaveOnInterrupt: !settings.Leaving.SkipOnInterrupt, leaveOnTerminate: settings.Leaving.OnTerminate,
 	}
-	defer removePID(settings.Paths.PIDFile, log.Logger)
+	defer func() {
+		if wrotePID { // not the file of another agent, which kept this one from starting
+			removePID(settings.Paths.PIDFile, log.Logger)
+		}
+	}()
 	return p.supervise(signals)
 }
 

@@ -56,13 +56,13 @@ func (p *process) follow(ctx context.Context, cancel context.CancelFunc, wg *syn
 		select {
 		case err := <-opened:
 			if err != nil {
-				return 1, errors.Join(err, p.close())
+				return 1, errors.Join(err, p.shut(signals))
 			}
 			opened, done = nil, p.done
 			p.notify(stateReady)
 		case <-done:
 			p.notify(stateStopping)
-			return exitCode(errors.Join(p.err(), p.close()), p.log), nil
+			return exitCode(errors.Join(p.err(), p.shut(signals)), p.log), nil
 		case err := <-reloaded:
 			reloaded = nil
 			if err != nil {
@@ -123,6 +123,26 @@ func (p *process) end(ctx context.Context, cancel context.CancelFunc, sig os.Sig
 			}
 			p.log.Warn("Caught a second signal, exiting at once", zap.Stringer("signal", second))
 			return 1, errForced // the process ends; what still runs ends with it
+		}
+	}
+}
+
+// shut closes an agent that ends by itself; a signal meanwhile ends it at once.
+func (p *process) shut(signals <-chan os.Signal) error {
+	closed := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { closed <- p.close() })
+	for {
+		select {
+		case err := <-closed:
+			wg.Wait()
+			return err
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				continue
+			}
+			p.log.Warn("Caught a signal while closing, exiting at once", zap.Stringer("signal", sig))
+			return errForced // the process ends; what still runs ends with it
 		}
 	}
 }

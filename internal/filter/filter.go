@@ -16,6 +16,9 @@ const (
 	maxLength = 8 << 10
 	// maxSteps bounds the parser's work against expressions made to blow it up.
 	maxSteps = 200_000
+	// maxRewritten is the same for what the rewriter made of an expression, which
+	// is longer where selectors run through lists.
+	maxRewritten = 1_000_000
 )
 
 // Filter decides about values of one type. A nil *Filter lets everything pass.
@@ -38,7 +41,7 @@ func New[T any](expr string) (*Filter[T], error) {
 	if err := w.expression(ast.(grammar.Expression), scope); err != nil {
 		return nil, fault.Newf(fault.Invalid, "Failed to create boolean expression evaluator: %w", err)
 	}
-	eval, err := bexpr.CreateEvaluator(w.String(), bexpr.WithTagName("json"))
+	eval, err := bexpr.CreateEvaluator(w.String(), bexpr.WithTagName("json"), bexpr.WithMaxExpressions(maxRewritten))
 	if err != nil {
 		return nil, fault.Newf(fault.Invalid, "Failed to create boolean expression evaluator: %w", err)
 	}
@@ -98,30 +101,46 @@ type rewriter struct {
 	bound int
 }
 
+// expression writes no more parentheses than needed: the library's parser takes
+// time exponential in their depth.
 func (w *rewriter) expression(e grammar.Expression, s scope) error {
 	switch e := e.(type) {
 	case *grammar.UnaryExpression:
-		w.WriteString("not (")
-		defer w.WriteByte(')')
-		return w.expression(e.Operand, s)
+		w.WriteString("not ")
+		_, binary := e.Operand.(*grammar.BinaryExpression)
+		return w.grouped(binary, e.Operand, s)
 	case *grammar.BinaryExpression:
-		op := " and "
-		if e.Operator == grammar.BinaryOpOr {
-			op = " or "
-		}
-		w.WriteByte('(')
-		defer w.WriteByte(')')
-		if err := w.expression(e.Left, s); err != nil {
+		// "and" binds tighter, and chains of one operator may be grouped at will.
+		and := e.Operator == grammar.BinaryOpAnd
+		if err := w.grouped(and && isOr(e.Left), e.Left, s); err != nil {
 			return err
 		}
-		w.WriteString(op)
-		return w.expression(e.Right, s)
+		if and {
+			w.WriteString(" and ")
+		} else {
+			w.WriteString(" or ")
+		}
+		return w.grouped(and && isOr(e.Right), e.Right, s)
 	case *grammar.MatchExpression:
 		return w.match(e, e.Selector.Path, s)
 	case *grammar.CollectionExpression:
 		return w.collection(e, s)
 	}
 	return fmt.Errorf("unknown expression %T", e)
+}
+
+func (w *rewriter) grouped(group bool, e grammar.Expression, s scope) error {
+	if !group {
+		return w.expression(e, s)
+	}
+	w.WriteByte('(')
+	defer w.WriteByte(')')
+	return w.expression(e, s)
+}
+
+func isOr(e grammar.Expression) bool {
+	b, ok := e.(*grammar.BinaryExpression)
+	return ok && b.Operator == grammar.BinaryOpOr
 }
 
 func (w *rewriter) match(e *grammar.MatchExpression, path []string, s scope) error {

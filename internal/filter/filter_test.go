@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -57,6 +58,34 @@ func TestMatch(t *testing.T) {
 		got, err := f.Match(sample())
 		if err != nil || got != tt.want {
 			t.Errorf("%s = %v, %v; want %v", tt.expr, got, err, tt.want)
+		}
+	}
+}
+
+// TestManyTerms: filters that programs write have dozens of terms.
+func TestManyTerms(t *testing.T) {
+	terms := func(op string, term func(i int) string) string {
+		var all []string
+		for i := range 50 {
+			all = append(all, term(i))
+		}
+		return strings.Join(all, op)
+	}
+	port := func(i int) string { return fmt.Sprintf("Service.Port != %d", i) }
+	status := func(i int) string { return fmt.Sprintf("Checks.CheckID != c%d", i) }
+	for _, expr := range []string{
+		terms(" and ", port), terms(" or ", port), terms(" and ", status), terms(" or ", status),
+		"(" + terms(" or ", port) + ") and (" + terms(" or ", status) + ") and not (" + terms(" or ", func(i int) string {
+			return fmt.Sprintf("Service.Port == %d", i)
+		}) + ")",
+	} {
+		f, err := filter.New[*catalog.Instance](expr)
+		if err != nil {
+			t.Errorf("%.60s...: %v", expr, err)
+			continue
+		}
+		if ok, err := f.Match(sample()); err != nil || !ok {
+			t.Errorf("%.60s... = %v, %v", expr, ok, err)
 		}
 	}
 }
