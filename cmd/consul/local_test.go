@@ -4,16 +4,19 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -165,7 +168,19 @@ func TestDebugBundle(t *testing.T) {
 		t.Fatalf("first state %q", got)
 	}
 	t.Chdir(t.TempDir())
+	// Somebody uses the agent meanwhile, so that its log has lines whenever it is captured.
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for tick := time.NewTicker(20 * time.Millisecond); ctx.Err() == nil; <-tick.C {
+			if r, err := http.Get("http://" + agent.addr + "/v1/status/leader"); err == nil {
+				_ = r.Body.Close() // only the request counts
+			}
+		}
+	})
 	code, out, errs := quickDebug(t, "-http-addr="+agent.addr, "-duration=3s", "-interval=2s", "-output=b")
+	stop()
+	wg.Wait()
 	if code != 0 || errs != "" || !regexp.MustCompile(`(?s)^==> Starting debugger and capturing static information\.\.\.
      Agent Version: '\S+'
           Interval: '2s'
