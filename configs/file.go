@@ -107,7 +107,7 @@ type file struct {
 	DisableRemoteExec    *bool           `hcl:"disable_remote_exec" later:"F" doc:"refuse consul exec on this node"`
 	Telemetry            telemetryFile   `hcl:"telemetry" doc:"metrics"`
 	HTTP                 httpFile        `hcl:"http_config" doc:"the HTTP interface"`
-	UI                   uiFile          `hcl:"ui_config" later:"H" doc:"the web interface"`
+	UI                   uiFile          `hcl:"ui_config" doc:"the web interface"`
 	LogLevel             *string         `hcl:"log_level" reload:"yes" doc:"TRACE, DEBUG, INFO, WARN or ERROR"`
 	LogJSON              *bool           `hcl:"log_json" doc:"log in JSON"`
 	LogFile              *string         `hcl:"log_file" doc:"file (or directory, with a slash at the end) to log to as well"`

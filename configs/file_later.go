@@ -68,13 +68,13 @@ type rpcFile struct {
 
 type uiFile struct {
 	Enabled                 *bool             `hcl:"enabled" doc:"serve the web interface"`
-	Dir                     *string           `hcl:"dir" doc:"directory with another web interface"`
-	ContentPath             *string           `hcl:"content_path" doc:"path that it is served under"`
-	MetricsProvider         *string           `hcl:"metrics_provider" doc:"name of the source of charts"`
-	MetricsProviderFiles    []string          `hcl:"metrics_provider_files" doc:"scripts of the source of charts"`
-	MetricsProviderOptsJSON *string           `hcl:"metrics_provider_options_json" doc:"options of the source of charts"`
-	MetricsProxy            uiMetricsFile     `hcl:"metrics_proxy" doc:"requests for charts passed on"`
-	DashboardURLTemplates   map[string]string `hcl:"dashboard_url_templates" doc:"links to dashboards"`
+	Dir                     *string           `hcl:"dir" later:"H" doc:"directory with another web interface"`
+	ContentPath             *string           `hcl:"content_path" later:"H" doc:"path that it is served under"`
+	MetricsProvider         *string           `hcl:"metrics_provider" later:"H" doc:"name of the source of charts"`
+	MetricsProviderFiles    []string          `hcl:"metrics_provider_files" later:"H" doc:"scripts of the source of charts"`
+	MetricsProviderOptsJSON *string           `hcl:"metrics_provider_options_json" later:"H" doc:"options of the source of charts"`
+	MetricsProxy            uiMetricsFile     `hcl:"metrics_proxy" later:"H" doc:"requests for charts passed on"`
+	DashboardURLTemplates   map[string]string `hcl:"dashboard_url_templates" later:"H" doc:"links to dashboards"`
 	HCPEnabled              *bool             `hcl:"hcp_enabled" later:"never" doc:"the reference vendor's hosted service"`
 }
 

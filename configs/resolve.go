@@ -52,7 +52,7 @@ func (r *resolver) settings() *Settings {
 	r.apart(&s.DNS, &s.Addresses)
 	s.HTTP = HTTP{
 		ResponseHeaders: f.HTTP.ResponseHeaders, BlockEndpoints: f.HTTP.BlockEndpoints, MaxHeaderBytes: value(f.HTTP.MaxHeaderBytes),
-		AllowAnyChar: value(f.DisableCharFilter), EnableDebug: value(f.EnableDebug),
+		AllowAnyChar: value(f.DisableCharFilter), EnableDebug: value(f.EnableDebug), UI: value(f.UI.Enabled),
 	}
 	s.Limits = Limits{
 		HTTPMaxConnsPerClient: value(f.Limits.HTTPMaxConnsPerClient),

@@ -130,6 +130,7 @@ type HTTP struct {
 	MaxHeaderBytes  int
 	AllowAnyChar    bool // disable_http_unprintable_char_filter
 	EnableDebug     bool
+	UI              bool // ui_config.enabled
 }
 
 // Limits bound what clients may use.

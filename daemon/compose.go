@@ -136,6 +136,7 @@ func httpConfig(s *configs.Settings) (httpapi.Config, bool) {
 	cfg.MaxConnsPerClient = s.Limits.HTTPMaxConnsPerClient
 	cfg.DefaultQueryTime, cfg.MaxQueryTime = s.Queries.DefaultTime, s.Queries.MaxTime
 	cfg.EnableDebug = s.HTTP.EnableDebug
+	cfg.UI = s.HTTP.UI
 	cfg.MaxHeaderBytes = s.HTTP.MaxHeaderBytes
 	cfg.TranslateWANAddrs = s.Node.TranslateWANAddrs
 	cfg.DiscoveryMaxStale = s.Queries.DiscoveryMaxStale

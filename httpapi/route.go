@@ -49,6 +49,9 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle(pattern, h)
 	}
 	s.debugRoutes(mux)
+	if err := s.uiRoutes(mux); err != nil {
+		s.log.Error("the page at /ui/ cannot be shown", zap.Error(err)) // it is compiled in; a test opens it
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/":
