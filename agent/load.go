@@ -56,6 +56,11 @@ func (r *registrar) loadChecks(saved []*checkPlan, states map[string]savedState)
 		}
 		if id := p.check.ServiceID; id != "" {
 			e, ok := r.state.service(id)
+			if !ok && r.files.hasService(id) {
+				r.log.Warn("A persisted check waits for its service, whose file cannot be read; it is kept",
+					zap.String("check", p.id), zap.String("service", id))
+				continue
+			}
 			if !ok || p.ofService && e.from == fromFile {
 				r.log.Warn("A persisted check belongs to a service registration that is gone; it is removed",
 					zap.String("check", p.id), zap.String("service", id))

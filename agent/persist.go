@@ -77,7 +77,17 @@ func fileName(id string) string {
 }
 
 func (f *files) servicePath(id string) string { return filepath.Join(f.dir, "services", fileName(id)) }
-func (f *files) checkPath(id string) string   { return filepath.Join(f.dir, "checks", fileName(id)) }
+
+// hasService reports whether there is a file for the service, readable or not.
+func (f *files) hasService(id string) bool {
+	if f.dir == "" {
+		return false
+	}
+	_, err := os.Stat(f.servicePath(id))
+	return err == nil
+}
+
+func (f *files) checkPath(id string) string { return filepath.Join(f.dir, "checks", fileName(id)) }
 func (f *files) statePath(id string) string {
 	return filepath.Join(f.dir, "checks", "state", fileName(id))
 }

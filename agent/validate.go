@@ -30,6 +30,8 @@ func (d *ServiceDefinition) Validate() error {
 	switch {
 	case d.Name == "":
 		return fault.Newf(fault.Invalid, "Missing service name")
+	case strings.ContainsRune(d.Name+id, 0):
+		return fault.Newf(fault.Invalid, "Invalid service name or ID %q: it holds a NUL byte", d.Name)
 	case id == catalog.ServiceConsul:
 		return fault.Newf(fault.Invalid, "service ID %q is reserved for the servers; choose another", id)
 	case isAny(d.Address):

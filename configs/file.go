@@ -139,7 +139,7 @@ type file struct {
 }
 
 type performanceFile struct {
-	LeaveDrainTime       *time.Duration `hcl:"leave_drain_time" doc:"how long a leaving agent still answers"`
+	LeaveDrainTime       *time.Duration `hcl:"leave_drain_time" later:"C" doc:"how long a leaving agent still answers"`
 	RaftMultiplier       *int           `hcl:"raft_multiplier" doc:"scale of raft's timing, 1 (fast) to 10"`
 	RPCHoldTimeout       *time.Duration `hcl:"rpc_hold_timeout" doc:"how long a request waits for a leader"`
 	GRPCKeepaliveEvery   *time.Duration `hcl:"grpc_keepalive_interval" later:"C" doc:"idle time after which a connection is probed"`

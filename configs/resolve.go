@@ -298,9 +298,7 @@ func (r *resolver) dns() DNS {
 			}
 		}
 	}
-	if d.AltDomain != "" && catalog.EqualFold(d.AltDomain, d.Domain) {
-		r.warnf("alt_domain", "alt_domain is the same as domain")
-	}
+	r.names(&d)
 	for _, name := range sorted(f.ServiceTTL) {
 		if f.ServiceTTL[name] < 0 {
 			r.errorf("dns_config.service_ttl."+name, "dns_config.service_ttl: %q cannot be negative", name)

@@ -25,7 +25,7 @@ func nodeID(s *configs.Settings) (string, error) {
 		return uuid.GenerateUUID()
 	}
 	if err := durable.MkdirAll(dir); err != nil {
-		return "", fmt.Errorf("cannot make the data directory: %w", err)
+		return "", fmt.Errorf("cannot make the data directory %s (data_dir) as user %d: %w", dir, os.Getuid(), err)
 	}
 	path := filepath.Join(dir, "node-id")
 	kept, err := readNodeID(path)
@@ -44,7 +44,10 @@ func nodeID(s *configs.Settings) (string, error) {
 	if id == kept {
 		return id, nil
 	}
-	return id, durable.WriteFile(path, []byte(id+"\n"))
+	if err := durable.WriteFile(path, []byte(id+"\n")); err != nil {
+		return "", fmt.Errorf("cannot write to the data directory %s (data_dir); it must belong to user %d, whom this agent runs as: %w", dir, os.Getuid(), err)
+	}
+	return id, nil
 }
 
 // readNodeID returns "" if there is no file yet.
@@ -58,7 +61,7 @@ func readNodeID(path string) (string, error) {
 	}
 	id := strings.ToLower(strings.TrimSpace(string(text)))
 	if _, err := uuid.ParseUUID(id); err != nil {
-		return "", fmt.Errorf("the file %s does not hold a UUID (%w): write this node's ID into it, set node_id, or remove the file to give the node a new ID", path, err)
+		return "", fmt.Errorf("the file %s does not hold a UUID (%w): write this node's ID into it, set node_id, or, on a client, remove the file to give the node a new ID", path, err)
 	}
 	return id, nil
 }

@@ -181,7 +181,8 @@ func (d *Daemon) Reload(next *configs.Settings) error {
 	if httpOn {
 		errs = append(errs, d.http.Reload(httpCfg))
 	}
-	changed, restart := configs.Diff(d.latest, next)
+	changed, _ := configs.Diff(d.latest, next)
+	_, restart := configs.Diff(d.settings, next) // what runs is as it was at the start
 	if len(restart) > 0 {
 		d.log.Warn("these settings changed but need a restart to take effect", zap.Strings("keys", restart))
 	}

@@ -78,7 +78,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, context.Canceled) && context.Cause(r.Context()) != nil:
 		text = context.Cause(r.Context()).Error()
 	}
-	if status == http.StatusInternalServerError {
+	if status == http.StatusInternalServerError && r.Context().Err() == nil { // else the client is gone, or the agent goes
 		s.log.Error("Request error", zap.String("method", r.Method), zap.String("url", r.URL.Path),
 			zap.String("from", r.RemoteAddr), zap.String("error", text))
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"consul.internal/agent"
 	"consul.internal/internal/door"
@@ -39,10 +40,22 @@ type Server struct {
 	wg    sync.WaitGroup
 	addrs []net.Addr
 	// closing ends when the door closes.
-	closing context.Context
-	cancel  context.CancelFunc
-	fresh   freshConns
-	bodies  bodies
+	closing  context.Context
+	cancel   context.CancelFunc
+	refusals pace
+	fresh    freshConns
+	bodies   bodies
+}
+
+// pace lets something happen once in a while: a stranger must not fill the log.
+type pace struct{ last atomic.Int64 }
+
+// refusalPause is how often refused connections are told of.
+const refusalPause = 10 * time.Second
+
+func (p *pace) due(now time.Time) bool {
+	last := p.last.Load()
+	return now.UnixNano()-last >= int64(refusalPause) && p.last.CompareAndSwap(last, now.UnixNano())
 }
 
 // errClosing ends blocking queries when the door closes.
@@ -84,6 +97,9 @@ func (s *Server) Open(ctx context.Context) error {
 	limits := door.Limits{Total: maxConns, PerAddress: cfg.MaxConnsPerClient}
 	for _, l := range listeners {
 		limited := door.Limit(l, limits, func(a netip.Addr) {
+			if !s.refusals.due(time.Now()) {
+				return
+			}
 			s.log.Warn("refused a connection: too many from this address (limits.http_max_conns_per_client)", zap.Stringer("from", a))
 		})
 		s.wg.Go(func() {

@@ -5,6 +5,10 @@ set -euo pipefail
 binary=$1 dir=$2
 samples=$(dirname "$0")/../configs/samples/consul.d
 mkdir -p "$dir"
+if (exec 3<>/dev/tcp/127.0.0.1/8500) 2>/dev/null; then
+	echo "something already answers on 127.0.0.1:8500; is another make run or agent running?" >&2
+	exit 1
+fi
 export CONSUL_HTTP_ADDR=127.0.0.1:8500
 
 # In a process group of its own Ctrl-C reaches only this script, which then tells

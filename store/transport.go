@@ -24,7 +24,7 @@ const (
 func ListenTCP(bind string, advertise net.Addr, logger *zap.Logger) (*raft.NetworkTransport, error) {
 	t, err := raft.NewTCPTransportWithLogger(bind, advertise, transportConns, transportTimeout, logx.HCLog(logger.Named("raft")))
 	if err != nil {
-		return nil, fmt.Errorf("server port: %w", err)
+		return nil, fmt.Errorf("cannot open the server port (ports.server, bind_addr): %w", err)
 	}
 	return t, nil
 }

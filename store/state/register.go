@@ -45,6 +45,9 @@ func (r *Registration) Validate() error {
 		if s.Name == "" {
 			return fault.Newf(fault.Invalid, "Must provide service name (Service.Service) when service ID is provided")
 		}
+		if s.Port < 0 || s.Port > 65535 {
+			return fault.Newf(fault.Invalid, "Invalid port %d of service %q: must be 0 to 65535", s.Port, s.Name)
+		}
 		if hasNUL(s.Name, s.ID, s.Proxy.DestinationServiceName) {
 			return fault.Newf(fault.Invalid, "the name or ID of service %q holds a NUL byte", s.Name)
 		}
