@@ -1,6 +1,11 @@
 package agent
 
 import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"consul.internal/catalog"
@@ -35,3 +40,63 @@ func TestCompareKeepsNewTags(t *testing.T) {
 		t.Errorf("tags %s: the catalog's are not taken over", tags())
 	}
 }
+
+// TestDamagedServiceKeepsItsChecks: a service whose file cannot be read for a
+// while must not come back without what guards it.
+func TestDamagedServiceKeepsItsChecks(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *Local {
+		t.Helper()
+		l, err := New(Config{NodeName: "n", Address: "10.0.0.1", DataDir: dir}, Deps{Caller: noServers{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	shut := func(l *Local) {
+		t.Helper()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := open()
+	def, err := DecodeService(strings.NewReader(`{"Name":"web","Port":1,"Check":{"TTL":"1h"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.RegisterService(def, RegisterOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "services", fileName("web"))
+	shut(l)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range [][]byte{[]byte("x"), nil} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l = open()
+		if len(l.Services()) != 0 || len(l.Checks()) != 0 {
+			t.Errorf("of a damaged file: %v %v", l.Services(), l.Checks())
+		}
+		shut(l)
+	}
+	if err := os.WriteFile(path, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = open()
+	if l.Services()["web"] == nil || l.Checks()["service:web"] == nil {
+		t.Errorf("after the repair: %v %v", l.Services(), l.Checks())
+	}
+	shut(l)
+}
+
+// noServers is the way to servers that are not there.
+type noServers struct{}
+
+func (noServers) Call(context.Context, string, any, any) error { return errors.New("nobody is there") }

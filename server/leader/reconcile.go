@@ -38,7 +38,7 @@ type Reconciler struct {
 func (r *Reconciler) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		pause := interval
-		if err := r.reconcile(ctx); err != nil && ctx.Err() == nil {
+		if err := r.Reconcile(ctx); err != nil && ctx.Err() == nil {
 			r.Log.Error("failed to reconcile members with the catalog; trying again", zap.Error(err))
 			pause = retryPause
 		}
@@ -51,7 +51,8 @@ func (r *Reconciler) Run(ctx context.Context) {
 	}
 }
 
-func (r *Reconciler) reconcile(ctx context.Context) error {
+// Reconcile does it once.
+func (r *Reconciler) Reconcile(ctx context.Context) error {
 	for _, m := range r.Members() {
 		if err := r.alive(ctx, m); err != nil {
 			return err
