@@ -262,7 +262,14 @@ func (s *Server) followTargets(r *dns.Msg, live *live, lookup func(string, uint1
 	found := make([][]dns.RR, len(targets))
 	var wg sync.WaitGroup
 	for i, target := range targets {
-		wg.Go(func() { found[i] = lookup(target, dns.TypeA) })
+		wg.Go(func() {
+			defer func() { // the question's own recover does not reach here
+				if v := recover(); v != nil {
+					s.panicked(v)
+				}
+			}()
+			found[i] = lookup(target, dns.TypeA)
+		})
 	}
 	wg.Wait()
 	var out []dns.RR

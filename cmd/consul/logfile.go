@@ -29,6 +29,7 @@ type logFile struct {
 	f       *os.File
 	size    int64
 	started time.Time
+	closed  bool
 }
 
 // openLogFile opens the configured file, or returns nil if there is none. Its
@@ -65,14 +66,19 @@ func (l *logFile) open() error {
 func (l *logFile) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.f == nil {
+	if l.closed {
 		return 0, os.ErrClosed
+	}
+	if l.f == nil { // it could not be opened again after a change of files
+		if err := l.open(); err != nil {
+			return 0, err
+		}
 	}
 	full := l.maxBytes > 0 && l.size > 0 && l.size+int64(len(p)) > l.maxBytes
 	old := l.maxAge > 0 && time.Since(l.started) >= l.maxAge && l.size > 0
 	if full || old {
-		if err := l.rotate(); err != nil {
-			return 0, err
+		if err := l.rotate(); err != nil && l.f == nil {
+			return 0, err // else only old files could not be removed; the line is not lost for that
 		}
 	}
 	n, err := l.f.Write(p)
@@ -121,6 +127,7 @@ func globQuote(s string) string {
 func (l *logFile) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closed = true
 	if l.f == nil {
 		return nil
 	}

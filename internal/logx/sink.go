@@ -10,7 +10,7 @@ import (
 
 const (
 	// maxQueued bounds the lines that wait for a slow sink: some seconds of a
-	// busy server at DEBUG, at most about 1 MB.
+	// busy server at DEBUG, about 1 MB; 64 MiB if every line is as long as may be.
 	maxQueued = 4096
 	// maxLine bounds one line in the queue; longer ones are cut.
 	maxLine = 16 << 10
