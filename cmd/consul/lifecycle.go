@@ -3,6 +3,8 @@ package main
 import (
 	"crypto/rand"
 	"encoding/base64"
+
+	"github.com/hashicorp/consul/api"
 )
 
 // gossipKeyBytes is the longest key that gossip encryption takes (AES-256).
@@ -11,27 +13,17 @@ const gossipKeyBytes = 32
 func reloadCommand(a *app) *command {
 	c := a.newCommand("consul reload [options]", "Makes the agent read its configuration again",
 		"Tells the agent to read its configuration files again and to take over what can\nchange without a restart. If the files have a mistake, the agent goes on as it\nwas and the mistake is printed.").withClient(false)
-	c.run = func(args []string) int {
-		if !c.noArguments(args) {
-			return 1
-		}
-		client, ok := c.open()
-		if !ok {
-			return 1
-		}
-		if err := client.Agent().Reload(); err != nil {
-			c.fail("Error reloading: %s", err)
-			return 1
-		}
-		c.say("Configuration reload triggered")
-		return 0
-	}
-	return c
+	return c.telling((*api.Agent).Reload, "Error reloading: %s", "Configuration reload triggered")
 }
 
 func leaveCommand(a *app) *command {
 	c := a.newCommand("consul leave [options]", "Makes the agent leave the cluster and end",
 		"Makes the agent leave gracefully: its services are no longer handed out, the\nother members know that it left on purpose, and its process ends.").withClient(false)
+	return c.telling((*api.Agent).Leave, "Error leaving: %s", "Graceful leave complete")
+}
+
+// telling makes the command one that tells the agent something and reports how it went.
+func (c *command) telling(tell func(*api.Agent) error, failed, done string) *command {
 	c.run = func(args []string) int {
 		if !c.noArguments(args) {
 			return 1
@@ -40,11 +32,11 @@ func leaveCommand(a *app) *command {
 		if !ok {
 			return 1
 		}
-		if err := client.Agent().Leave(); err != nil {
-			c.fail("Error leaving: %s", err)
+		if err := tell(client.Agent()); err != nil {
+			c.fail(failed, err)
 			return 1
 		}
-		c.say("Graceful leave complete")
+		c.say("%s", done)
 		return 0
 	}
 	return c
