@@ -207,7 +207,7 @@ func (r *locator) addresses(p Ports) Addresses {
 	if p.HTTP <= 0 {
 		a.HTTPSockets = nil
 	}
-	r.orClient("addresses.https", f.Addresses.HTTPS, nil, &[]string{})
+	a.HTTPS = withPort(r.orClient("addresses.https", f.Addresses.HTTPS, a.Client, &[]string{}), p.HTTPS)
 	r.orClient("addresses.grpc", f.Addresses.GRPC, nil, &[]string{})
 	r.orClient("addresses.grpc_tls", f.Addresses.GRPCTLS, nil, &[]string{})
 	a.SocketUser, a.SocketGroup, a.SocketMode = value(f.UnixSockets.User), value(f.UnixSockets.Group), value(f.UnixSockets.Mode)
@@ -296,6 +296,9 @@ func (r *locator) distinct(a *Addresses, server bool, p Ports) {
 	}
 	for _, at := range a.HTTP {
 		add("HTTP", at)
+	}
+	for _, at := range a.HTTPS {
+		add("HTTPS", at)
 	}
 	if server && p.Server > 0 && p.Server <= 65535 && a.Bind.IsValid() {
 		add("Server", netip.AddrPortFrom(a.Bind, uint16(p.Server)))

@@ -86,6 +86,14 @@ reconnect_timeout_wan = "72h"
 session_ttl_min       = "10s"
 disable_remote_exec   = true
 
+autopilot {
+  cleanup_dead_servers      = true
+  last_contact_threshold    = "200ms"
+  max_trailing_logs         = 250
+  min_quorum                = 0
+  server_stabilization_time = "10s"
+}
+
 encrypt_verify_incoming = true
 encrypt_verify_outgoing = true
 

@@ -24,7 +24,7 @@ type file struct {
 	Server                *bool             `hcl:"server" doc:"run as a server"`
 	Bootstrap             *bool             `hcl:"bootstrap" doc:"let this server alone start the cluster"`
 	BootstrapExpect       *int              `hcl:"bootstrap_expect" doc:"number of servers that start the cluster together"`
-	ReadReplica           *bool             `hcl:"read_replica,non_voting_server" later:"C" doc:"server without a vote"`
+	ReadReplica           *bool             `hcl:"read_replica,non_voting_server" doc:"server without a vote"`
 	ServerRejoinAgeMax    *time.Duration    `hcl:"server_rejoin_age_max" later:"C" doc:"longest absence after which a server may come back"`
 	RaftProtocol          *int              `hcl:"raft_protocol" doc:"version of the raft protocol; 3 is the only one"`
 	Protocol              *int              `hcl:"protocol" doc:"version of the gossip protocol; 2 or 3"`
@@ -46,7 +46,7 @@ type file struct {
 	AdvertiseWANIPv6  *string        `hcl:"advertise_addr_wan_ipv6" doc:"the same, IPv6"`
 	SerfLAN           *string        `hcl:"serf_lan" doc:"address for gossip inside the datacenter; default is bind_addr"`
 	SerfWAN           *string        `hcl:"serf_wan" doc:"address for gossip between datacenters; default is bind_addr"`
-	SerfLANCIDRs      []string       `hcl:"serf_lan_allowed_cidrs" later:"C" doc:"networks that may gossip inside the datacenter"`
+	SerfLANCIDRs      []string       `hcl:"serf_lan_allowed_cidrs" doc:"networks that may gossip inside the datacenter"`
 	SerfWANCIDRs      []string       `hcl:"serf_wan_allowed_cidrs" later:"C" doc:"networks that may gossip between datacenters"`
 	Addresses         addressesFile  `hcl:"addresses" doc:"addresses of single services, instead of client_addr"`
 	Ports             portsFile      `hcl:"ports" doc:"port numbers; -1 turns a service off"`
@@ -75,26 +75,26 @@ type file struct {
 	DiscardCheckOutput      *bool            `hcl:"discard_check_output" reload:"yes" doc:"keep no check output at all"`
 
 	// Joining and leaving.
-	RetryJoin            []string        `hcl:"retry_join" later:"C" doc:"agents to join, tried until one answers"`
-	RetryInterval        *time.Duration  `hcl:"retry_interval" later:"C" doc:"pause between attempts to join"`
-	RetryMax             *int            `hcl:"retry_max" later:"C" doc:"attempts to join before giving up; 0 never gives up"`
+	RetryJoin            []string        `hcl:"retry_join" doc:"agents to join, tried until one answers"`
+	RetryInterval        *time.Duration  `hcl:"retry_interval" doc:"pause between attempts to join"`
+	RetryMax             *int            `hcl:"retry_max" doc:"attempts to join before giving up; 0 never gives up"`
 	RetryJoinWAN         []string        `hcl:"retry_join_wan" later:"D" doc:"servers of other datacenters to join, tried until one answers"`
 	RetryIntervalWAN     *time.Duration  `hcl:"retry_interval_wan" later:"D" doc:"pause between attempts to join over the WAN"`
 	RetryMaxWAN          *int            `hcl:"retry_max_wan" later:"D" doc:"attempts to join over the WAN before giving up; 0 never gives up"`
-	RejoinAfterLeave     *bool           `hcl:"rejoin_after_leave" later:"C" doc:"join the former cluster again after a leave"`
+	RejoinAfterLeave     *bool           `hcl:"rejoin_after_leave" doc:"join the former cluster again after a leave"`
 	LeaveOnTerm          *bool           `hcl:"leave_on_terminate" doc:"leave gracefully on SIGTERM; default is true for clients, false for servers"`
 	SkipLeaveOnInt       *bool           `hcl:"skip_leave_on_interrupt" doc:"do not leave on SIGINT; default is false for clients, true for servers"`
-	ReconnectTimeout     *time.Duration  `hcl:"reconnect_timeout" later:"C" doc:"how long a failed node is remembered"`
+	ReconnectTimeout     *time.Duration  `hcl:"reconnect_timeout" doc:"how long a failed node is remembered"`
 	ReconnectTimeoutWAN  *time.Duration  `hcl:"reconnect_timeout_wan" later:"D" doc:"how long a failed server of another datacenter is remembered"`
 	AdvertiseReconnect   *time.Duration  `hcl:"advertise_reconnect_timeout" later:"C" doc:"how long this node wants to be remembered after it failed"`
-	EncryptKey           *string         `hcl:"encrypt" later:"C" doc:"gossip key, base64 of 16, 24 or 32 bytes"`
-	EncryptVerifyIn      *bool           `hcl:"encrypt_verify_incoming" later:"C" doc:"refuse unencrypted gossip"`
-	EncryptVerifyOut     *bool           `hcl:"encrypt_verify_outgoing" later:"C" doc:"send encrypted gossip only"`
-	DisableKeyringFile   *bool           `hcl:"disable_keyring_file" later:"C" doc:"keep gossip keys in memory only"`
-	GossipLAN            gossipFile      `hcl:"gossip_lan" later:"C" doc:"timing of gossip inside the datacenter"`
+	EncryptKey           *string         `hcl:"encrypt" doc:"gossip key, base64 of 16, 24 or 32 bytes"`
+	EncryptVerifyIn      *bool           `hcl:"encrypt_verify_incoming" doc:"refuse unencrypted gossip"`
+	EncryptVerifyOut     *bool           `hcl:"encrypt_verify_outgoing" doc:"send encrypted gossip only"`
+	DisableKeyringFile   *bool           `hcl:"disable_keyring_file" doc:"keep gossip keys in memory only"`
+	GossipLAN            gossipFile      `hcl:"gossip_lan" doc:"timing of gossip inside the datacenter"`
 	GossipWAN            gossipFile      `hcl:"gossip_wan" later:"D" doc:"timing of gossip between datacenters"`
 	Federation           federationFile  `hcl:"federation" later:"D" doc:"names of other datacenters kept here"`
-	Autopilot            autopilotFile   `hcl:"autopilot" later:"C" doc:"first settings of dead server cleanup"`
+	Autopilot            autopilotFile   `hcl:"autopilot" doc:"first settings of dead server cleanup"`
 	PrimaryGateways      []string        `hcl:"primary_gateways" later:"mesh" doc:"mesh gateways of the primary datacenter"`
 	PrimaryGatewaysEvery *time.Duration  `hcl:"primary_gateways_interval" later:"mesh" doc:"pause between attempts to reach them"`
 	Segment              *string         `hcl:"segment" later:"enterprise" doc:"network segment of this agent"`
@@ -121,8 +121,8 @@ type file struct {
 	DisableAnonSignature *bool           `hcl:"disable_anonymous_signature" doc:"no effect: nothing is ever asked"`
 	DisableCharFilter    *bool           `hcl:"disable_http_unprintable_char_filter" doc:"take unprintable characters in HTTP paths"`
 	ACL                  aclFile         `hcl:"acl" later:"G" doc:"access control"`
-	TLS                  tlsFile         `hcl:"tls" later:"C" doc:"certificates, keys and what is verified"`
-	ServerName           *string         `hcl:"server_name" later:"C" doc:"name of this node in certificates, instead of node_name"`
+	TLS                  tlsFile         `hcl:"tls" doc:"certificates, keys and what is verified"`
+	ServerName           *string         `hcl:"server_name" doc:"name of this node in certificates, instead of node_name"`
 	AutoEncrypt          autoEncryptFile `hcl:"auto_encrypt" later:"mesh" doc:"certificates for clients, given out by servers"`
 	AutoConfig           autoConfigFile  `hcl:"auto_config" later:"mesh" doc:"first configuration for clients, given out by servers"`
 	AutoReloadConfig     *bool           `hcl:"auto_reload_config" later:"C" doc:"reload when a configuration file changes"`
@@ -139,7 +139,7 @@ type file struct {
 }
 
 type performanceFile struct {
-	LeaveDrainTime       *time.Duration `hcl:"leave_drain_time" later:"C" doc:"how long a leaving agent still answers"`
+	LeaveDrainTime       *time.Duration `hcl:"leave_drain_time" doc:"how long a leaving agent still answers"`
 	RaftMultiplier       *int           `hcl:"raft_multiplier" doc:"scale of raft's timing, 1 (fast) to 10"`
 	RPCHoldTimeout       *time.Duration `hcl:"rpc_hold_timeout" doc:"how long a request waits for a leader"`
 	GRPCKeepaliveEvery   *time.Duration `hcl:"grpc_keepalive_interval" later:"C" doc:"idle time after which a connection is probed"`
@@ -148,25 +148,25 @@ type performanceFile struct {
 
 type limitsFile struct {
 	HTTPMaxConnsPerClient *int           `hcl:"http_max_conns_per_client" doc:"HTTP connections of one address"`
-	HTTPSHandshakeTimeout *time.Duration `hcl:"https_handshake_timeout" later:"C" doc:"how long a TLS handshake of HTTPS may take"`
-	RPCHandshakeTimeout   *time.Duration `hcl:"rpc_handshake_timeout" later:"C" doc:"how long the first bytes of an RPC connection may take"`
-	RPCClientTimeout      *time.Duration `hcl:"rpc_client_timeout" later:"C" doc:"how long a client waits for an answer that does not block"`
-	RPCMaxConnsPerClient  *int           `hcl:"rpc_max_conns_per_client" later:"C" doc:"RPC connections of one address"`
-	RPCRate               *float64       `hcl:"rpc_rate" later:"C" doc:"requests a second that this agent may send to servers; -1 is no limit"`
-	RPCMaxBurst           *int           `hcl:"rpc_max_burst" later:"C" doc:"requests above rpc_rate in one moment"`
+	HTTPSHandshakeTimeout *time.Duration `hcl:"https_handshake_timeout" doc:"how long a TLS handshake of HTTPS may take"`
+	RPCHandshakeTimeout   *time.Duration `hcl:"rpc_handshake_timeout" doc:"how long the first bytes of an RPC connection may take"`
+	RPCClientTimeout      *time.Duration `hcl:"rpc_client_timeout" doc:"how long a client waits for an answer that does not block"`
+	RPCMaxConnsPerClient  *int           `hcl:"rpc_max_conns_per_client" doc:"RPC connections of one address"`
+	RPCRate               *float64       `hcl:"rpc_rate" later:"G" doc:"requests a second that this agent may send to servers; -1 is no limit"`
+	RPCMaxBurst           *int           `hcl:"rpc_max_burst" later:"G" doc:"requests above rpc_rate in one moment"`
 	KVMaxValueSize        *int           `hcl:"kv_max_value_size" doc:"bytes of one key's value"`
 	TxnMaxReqLen          *int           `hcl:"txn_max_req_len" doc:"bytes of one transaction"`
 	RequestLimits         struct {
 		Mode      *string  `hcl:"mode" doc:"disabled, permissive or enforcing"`
 		ReadRate  *float64 `hcl:"read_rate" doc:"reads a second; -1 is no limit"`
 		WriteRate *float64 `hcl:"write_rate" doc:"writes a second; -1 is no limit"`
-	} `hcl:"request_limits" later:"C" doc:"limits of a server on all requests together"`
+	} `hcl:"request_limits" later:"G" doc:"limits of a server on all requests together"`
 }
 
 type addressesFile struct {
 	DNS     *string `hcl:"dns" doc:"addresses of DNS"`
 	HTTP    *string `hcl:"http" doc:"addresses of HTTP; unix:///path is a socket"`
-	HTTPS   *string `hcl:"https" later:"C" doc:"addresses of HTTPS"`
+	HTTPS   *string `hcl:"https" doc:"addresses of HTTPS"`
 	GRPC    *string `hcl:"grpc" later:"mesh" doc:"addresses of gRPC"`
 	GRPCTLS *string `hcl:"grpc_tls" later:"mesh" doc:"addresses of gRPC with TLS"`
 	RPC     *string `hcl:"rpc" later:"never" doc:"the command line's own protocol of old releases"`
@@ -222,7 +222,7 @@ type dnsFile struct {
 }
 
 type httpFile struct {
-	AllowWriteHTTPFrom []string          `hcl:"allow_write_http_from" later:"B" doc:"networks that may write over HTTP"`
+	AllowWriteHTTPFrom []string          `hcl:"allow_write_http_from" later:"G" doc:"networks that may write over HTTP"`
 	BlockEndpoints     []string          `hcl:"block_endpoints" doc:"path prefixes answered with 403"`
 	ResponseHeaders    map[string]string `hcl:"response_headers" doc:"headers added to every response"`
 	UseCache           *bool             `hcl:"use_cache" later:"D" doc:"serve ?cached"`

@@ -119,9 +119,9 @@ type tlsFile struct {
 	Defaults    tlsPartFile `hcl:"defaults" reload:"yes" doc:"for all of the following"`
 	InternalRPC tlsPartFile `hcl:"internal_rpc" reload:"yes" doc:"calls between agents"`
 	HTTPS       tlsPartFile `hcl:"https" reload:"yes" doc:"HTTPS"`
-	GRPC        tlsPartFile `hcl:"grpc" reload:"yes" doc:"gRPC"`
+	GRPC        tlsPartFile `hcl:"grpc" later:"mesh" reload:"yes" doc:"gRPC"`
 
-	EnableAgentTLSForChecks *bool   `hcl:"enable_agent_tls_for_checks" doc:"present the agent's certificate in checks"`
+	EnableAgentTLSForChecks *bool   `hcl:"enable_agent_tls_for_checks" later:"C" doc:"present the agent's certificate in checks"`
 	ServerName              *string `hcl:"server_name" doc:"name expected in certificates"`
 }
 

@@ -33,7 +33,8 @@ func TestKeys(t *testing.T) {
 	for _, want := range []Key{
 		{Name: "ports.http", Type: "int", Default: "8500", Doc: "HTTP", Built: true},
 		{Name: "dns_config.only_passing", Type: "bool", Doc: "leave out services in the state warning", Built: true, Reload: true},
-		{Name: "retry_interval", Type: "duration", Default: `"30s"`, Doc: "pause between attempts to join", Part: "C"},
+		{Name: "retry_interval", Type: "duration", Default: `"30s"`, Doc: "pause between attempts to join", Built: true},
+		{Name: "retry_interval_wan", Type: "duration", Default: `"30s"`, Doc: "pause between attempts to join over the WAN", Part: "D"},
 		{Name: "services[].checks[].tls_skip_verify", Type: "bool", Doc: "take any certificate", Built: true, Reload: true},
 		{Name: "services[].tagged_addresses.*.port", Type: "int", Doc: "port", Built: true, Reload: true},
 	} {
@@ -145,7 +146,7 @@ dns_config { only_passing = true service_ttl { x = "1s" } } ports { dns = 2 } re
 	if got := strings.Join(changed, " "); got != "checks datacenter dns_config.only_passing dns_config.service_ttl limits.http_max_conns_per_client log_level node_meta ports.dns retry_join services" {
 		t.Errorf("changed %s", got)
 	}
-	if got := strings.Join(restart, " "); got != "datacenter ports.dns" {
+	if got := strings.Join(restart, " "); got != "datacenter ports.dns retry_join" {
 		t.Errorf("restart %s", got)
 	}
 	dev, _ := mustLoad(t, "-dev", "-data-dir=x")

@@ -73,7 +73,7 @@ func TestDefaults(t *testing.T) {
 		Raft:   Raft{Protocol: 3, Multiplier: 1, SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10240, RPCHoldTimeout: 7 * time.Second},
 		Paths:  Paths{DataDir: "d"},
 		Ports:  Ports{DNS: 8600, HTTP: 8500, HTTPS: -1, GRPC: -1, GRPCTLS: -1, SerfLAN: 8301, SerfWAN: 8302, Server: 8300},
-		Limits: Limits{HTTPMaxConnsPerClient: 200, KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10},
+		Limits: Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, RPCMaxConnsPerClient: 100, RPCHandshakeTimeout: 5 * time.Second, RPCClientTimeout: time.Minute, KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10},
 		DNS: DNS{
 			Domain: "consul.", RecursorTimeout: 2 * time.Second, RecursionAllow: recurse.PrivateRanges(), AllowStale: true, MaxStale: 87600 * time.Hour, UDPAnswerLimit: 3, NodeMetaTXT: true,
 			SOARefresh: 3600, SOARetry: 600, SOAExpire: 86400,
@@ -83,6 +83,8 @@ func TestDefaults(t *testing.T) {
 		Checks:    Checks{UpdateInterval: 5 * time.Minute, OutputMaxSize: 4096},
 		Leaving:   Leaving{OnTerminate: true, DrainTime: 5 * time.Second},
 		Joining:   Joining{Interval: 30 * time.Second, IntervalWAN: 30 * time.Second},
+		Gossip:    Gossip{ReconnectTimeout: 72 * time.Hour, VerifyIncoming: true, VerifyOutgoing: true},
+		Autopilot: Autopilot{CleanupDeadServers: true, LastContactThreshold: 200 * time.Millisecond, MaxTrailingLogs: 250, ServerStabilizationTime: 10 * time.Second},
 		ACL:       ACL{DefaultPolicy: "allow"},
 		Log:       Log{Level: "INFO", RotateDuration: 24 * time.Hour, SyslogFacility: "LOCAL0"},
 		Telemetry: Telemetry{Prefix: "consul", FilterDefault: true, PrometheusRetention: time.Minute},
@@ -178,8 +180,8 @@ func TestOlderNames(t *testing.T) {
 		"c.json:2:20: acl_datacenter is the older name of primary_datacenter",
 		"acl_token is ignored, since acl.tokens.default",
 		"acl_enforce_version_8 is a key of old releases and has no effect",
-		"NOT PROTECTED: this version does not enforce acl.enabled, tls.internal_rpc.verify_incoming",
-		"no effect yet: acl.default_policy, acl.enabled, acl.tokens.default, acl.tokens.initial_management, ports.rpc, retry_join",
+		"NOT PROTECTED: this version does not enforce acl.enabled",
+		"no effect yet: acl.default_policy, acl.enabled, acl.tokens.default, acl.tokens.initial_management, ports.rpc, retry_join_wan",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no warning %q in\n%s", want, got)
@@ -290,7 +292,7 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if keys, restart := Diff(first, changed); strings.Join(keys, " ") != "log_level retry_join" || len(restart) != 0 {
+	if keys, restart := Diff(first, changed); strings.Join(keys, " ") != "log_level retry_join" || strings.Join(restart, " ") != "retry_join" {
 		t.Errorf("changed %v, restart %v", keys, restart)
 	}
 	if err := os.WriteFile("a.hcl", []byte("data_dir = "), 0o600); err != nil {
@@ -326,6 +328,40 @@ func TestValidate(t *testing.T) {
 		}
 		if !strings.Contains(strings.Join(warnings, "\n"), tt.warning) {
 			t.Errorf("%s: warnings %q lack %q", tt.path, warnings, tt.warning)
+		}
+	}
+}
+
+// TestTLSAndGossip: a part of tls takes what it does not say from the defaults.
+func TestTLSAndGossip(t *testing.T) {
+	s, _ := mustLoad(t, "-data-dir=d", "-hcl", `tls {
+  defaults { ca_file = "ca.pem" cert_file = "c.pem" key_file = "k.pem" verify_incoming = true verify_outgoing = true tls_min_version = "TLSv1_3" }
+  internal_rpc { cert_file = "rpc.pem" verify_server_hostname = true }
+  https { verify_incoming = false tls_cipher_suites = "A, B" }
+} ports { https = 8501 } gossip_lan { probe_interval = "2s" } serf_lan_allowed_cidrs = ["10.0.0.0/8"] encrypt = "`+strings.Repeat("A", 43)+`="`)
+	rpc := TLSPart{CAFile: "ca.pem", CertFile: "rpc.pem", KeyFile: "k.pem", MinVersion: "TLSv1_3", VerifyIncoming: true, VerifyOutgoing: true, VerifyServerHostname: true}
+	https := TLSPart{CAFile: "ca.pem", CertFile: "c.pem", KeyFile: "k.pem", MinVersion: "TLSv1_3", CipherSuites: []string{"A", "B"}, VerifyOutgoing: true}
+	if !reflect.DeepEqual(s.TLS.InternalRPC, rpc) || !reflect.DeepEqual(s.TLS.HTTPS, https) {
+		t.Errorf("tls %+v", s.TLS)
+	}
+	if len(s.Addresses.HTTPS) != 1 || s.Addresses.HTTPS[0].String() != "127.0.0.1:8501" {
+		t.Errorf("https %v", s.Addresses.HTTPS)
+	}
+	if s.Gossip.LAN.ProbeInterval != 2*time.Second || len(s.Gossip.AllowedCIDRs) != 1 || s.Gossip.Key == "" {
+		t.Errorf("gossip %+v", s.Gossip)
+	}
+	for text, want := range map[string]string{
+		`tls { https { tls_min_version = "1.3" } }`:                 `tls.https.tls_min_version cannot be "1.3": use TLSv1_0`,
+		`tls { defaults { verify_server_hostname = true } }`:        "tls.defaults.verify_server_hostname is not known: it belongs into tls.internal_rpc",
+		`gossip_lan { probe_interval = "1s" probe_timeout = "2s" }`: "gossip_lan.probe_timeout (2s) must not be longer",
+		`reconnect_timeout = "1h"`:                                  "reconnect_timeout must be >= 8h",
+		`autopilot { min_quorum = -1 }`:                             "autopilot.min_quorum cannot be -1",
+		`gossip_lan { suspicion_mult = -1 }`:                        "gossip_lan.suspicion_mult cannot be negative",
+		`serf_lan_allowed_cidrs = ["10.0.0.0"]`:                     "is not a network",
+		`encrypt = "AAAA"`:                                          "encrypt has invalid key: it has 3 bytes",
+	} {
+		if _, _, err := Load([]string{"-data-dir=d", "-hcl", text}, testHost()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"encoding/base64"
 	"fmt"
 	"os"
 	"regexp"
@@ -55,8 +54,10 @@ func (r *resolver) settings() *Settings {
 		AllowAnyChar: value(f.DisableCharFilter), EnableDebug: value(f.EnableDebug), UI: value(f.UI.Enabled),
 	}
 	s.Limits = Limits{
-		HTTPMaxConnsPerClient: value(f.Limits.HTTPMaxConnsPerClient),
-		KVMaxValueSize:        value(f.Limits.KVMaxValueSize), TxnMaxReqLen: value(f.Limits.TxnMaxReqLen),
+		HTTPMaxConnsPerClient: value(f.Limits.HTTPMaxConnsPerClient), HTTPSHandshakeTimeout: value(f.Limits.HTTPSHandshakeTimeout),
+		RPCMaxConnsPerClient: value(f.Limits.RPCMaxConnsPerClient), RPCHandshakeTimeout: value(f.Limits.RPCHandshakeTimeout),
+		RPCClientTimeout: value(f.Limits.RPCClientTimeout),
+		KVMaxValueSize:   value(f.Limits.KVMaxValueSize), TxnMaxReqLen: value(f.Limits.TxnMaxReqLen),
 	}
 	s.Queries = Queries{DefaultTime: value(f.DefaultQueryTime), MaxTime: value(f.MaxQueryTime), DiscoveryMaxStale: value(f.DiscoveryMaxStale)}
 	s.Checks = Checks{
@@ -71,8 +72,11 @@ func (r *resolver) settings() *Settings {
 	}
 	s.Joining = Joining{
 		LAN: f.RetryJoin, WAN: f.RetryJoinWAN, Interval: value(f.RetryInterval), IntervalWAN: value(f.RetryIntervalWAN),
-		Max: value(f.RetryMax), MaxWAN: value(f.RetryMaxWAN), Key: value(f.EncryptKey),
+		Max: value(f.RetryMax), MaxWAN: value(f.RetryMaxWAN),
 	}
+	s.Gossip = r.gossip()
+	s.Autopilot = r.autopilot()
+	s.TLS = r.tls()
 	s.ACL = ACL{Enabled: value(f.ACL.Enabled), DefaultPolicy: value(f.ACL.DefaultPolicy)}
 	s.Log = r.log()
 	s.Telemetry = Telemetry{
@@ -90,7 +94,7 @@ func (r *resolver) settings() *Settings {
 // server decides the role. "-bootstrap-expect=1" means the same as "-bootstrap".
 func (r *resolver) server() Server {
 	f := r.f
-	s := Server{Enabled: value(f.Server), Bootstrap: value(f.Bootstrap), BootstrapExpect: value(f.BootstrapExpect)}
+	s := Server{Enabled: value(f.Server), Bootstrap: value(f.Bootstrap), BootstrapExpect: value(f.BootstrapExpect), ReadReplica: value(f.ReadReplica)}
 	expect := s.BootstrapExpect
 	switch {
 	case expect < 0:
@@ -339,18 +343,4 @@ func (r *resolver) log() Log {
 var syslogFacilities = []string{
 	"KERN", "USER", "MAIL", "DAEMON", "AUTH", "SYSLOG", "LPR", "NEWS", "UUCP", "CRON", "AUTHPRIV", "FTP",
 	"LOCAL0", "LOCAL1", "LOCAL2", "LOCAL3", "LOCAL4", "LOCAL5", "LOCAL6", "LOCAL7",
-}
-
-func (r *resolver) gossipKey() {
-	text := value(r.f.EncryptKey)
-	if text == "" {
-		return
-	}
-	key, err := base64.StdEncoding.DecodeString(text)
-	switch {
-	case err != nil:
-		r.errorf("encrypt", "encrypt has invalid key: %v", err)
-	case len(key) != 16 && len(key) != 24 && len(key) != 32:
-		r.errorf("encrypt", "encrypt has invalid key: it has %d bytes, not 16, 24 or 32; \"consul keygen\" makes one", len(key))
-	}
 }

@@ -25,6 +25,9 @@ type Settings struct {
 	Checks      Checks
 	Leaving     Leaving
 	Joining     Joining
+	Gossip      Gossip
+	Autopilot   Autopilot
+	TLS         TLS
 	ACL         ACL
 	Log         Log
 	Telemetry   Telemetry
@@ -49,6 +52,7 @@ type Server struct {
 	Enabled         bool
 	Bootstrap       bool // also set for bootstrap_expect = 1
 	BootstrapExpect int  // 0 or 2 and more
+	ReadReplica     bool // has no vote
 }
 
 // Raft is the replicated log's tuning.
@@ -82,6 +86,7 @@ type Addresses struct {
 	DNS              []netip.AddrPort
 	HTTP             []netip.AddrPort
 	HTTPSockets      []string // paths of unix sockets
+	HTTPS            []netip.AddrPort
 	SocketUser       string
 	SocketGroup      string
 	SocketMode       string // octal
@@ -136,8 +141,12 @@ type HTTP struct {
 // Limits bound what clients may use.
 type Limits struct {
 	HTTPMaxConnsPerClient int
-	KVMaxValueSize        int // bytes
-	TxnMaxReqLen          int // bytes
+	HTTPSHandshakeTimeout time.Duration
+	RPCMaxConnsPerClient  int
+	RPCHandshakeTimeout   time.Duration
+	RPCClientTimeout      time.Duration // for calls that do not block
+	KVMaxValueSize        int           // bytes
+	TxnMaxReqLen          int           // bytes
 }
 
 // Queries are the bounds of blocking and stale reads.
@@ -171,7 +180,61 @@ type Joining struct {
 	IntervalWAN time.Duration
 	Max         int // 0 = for ever
 	MaxWAN      int
-	Key         string // gossip key, base64, "" = unencrypted
+}
+
+// Gossip is the pool of the datacenter and how it is kept. Times and counts of 0
+// are the pool's own defaults.
+type Gossip struct {
+	LAN              GossipTiming
+	RejoinAfterLeave bool
+	ReconnectTimeout time.Duration  // how long a failed member is remembered
+	AllowedCIDRs     []netip.Prefix // who may be a member; none = everybody
+	Key              string         // base64, "" = what the keyring file has
+	VerifyIncoming   bool
+	VerifyOutgoing   bool
+	NoKeyringFile    bool
+	NoCoordinates    bool
+}
+
+// GossipTiming is how often members talk.
+type GossipTiming struct {
+	GossipNodes    int
+	GossipInterval time.Duration
+	ProbeInterval  time.Duration
+	ProbeTimeout   time.Duration
+	SuspicionMult  int
+	RetransmitMult int
+}
+
+// Autopilot is the first configuration of the care for dead and new servers; it
+// lives in the replicated state from then on.
+type Autopilot struct {
+	CleanupDeadServers      bool
+	LastContactThreshold    time.Duration
+	MaxTrailingLogs         int
+	MinQuorum               int
+	ServerStabilizationTime time.Duration
+}
+
+// TLS is what protects each door.
+type TLS struct {
+	InternalRPC TLSPart
+	HTTPS       TLSPart
+	ServerName  string // expected of servers instead of server.<datacenter>.<domain>
+	Checks      bool   // checks present the agent's certificate
+}
+
+// TLSPart is the TLS of one door.
+type TLSPart struct {
+	CAFile               string
+	CAPath               string
+	CertFile             string
+	KeyFile              string
+	MinVersion           string   // TLSv1_2 and so on
+	CipherSuites         []string // none = Go's own choice
+	VerifyIncoming       bool
+	VerifyOutgoing       bool
+	VerifyServerHostname bool
 }
 
 // ACL is as much of access control as is shown before it is built.

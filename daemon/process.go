@@ -80,7 +80,7 @@ func (p process) Members(wan bool) []httpapi.Member {
 func (d *Daemon) leaderMembers() []leader.Member {
 	s := d.settings
 	return []leader.Member{{
-		ID: d.nodeID, Name: s.Node.Name, Address: s.Addresses.AdvertiseLAN.String(), ServerPort: s.Ports.Server,
+		ID: d.nodeID, Name: s.Node.Name, Address: s.Addresses.AdvertiseLAN.String(), Server: &leader.ServerInfo{Port: s.Ports.Server},
 	}}
 }
 

@@ -127,7 +127,7 @@ func TestReconcile(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &leader.Reconciler{Caller: s, Log: zaptest.NewLogger(t), Members: func() []leader.Member {
-		return []leader.Member{{ID: "aaaaaaaa-1111-1111-1111-111111111111", Name: "me", Address: "10.0.0.1", ServerPort: 8300}}
+		return []leader.Member{{ID: "aaaaaaaa-1111-1111-1111-111111111111", Name: "me", Address: "10.0.0.1", Server: &leader.ServerInfo{Port: 8300}}}
 	}}
 	for round := range 2 {
 		if err := r.Reconcile(ctx); err != nil {
