@@ -41,7 +41,7 @@ func banner(s *configs.Settings, nodeID string) string {
 	line("Client Addr", "[%s] (HTTP: %d, HTTPS: %d, gRPC: %d, gRPC-TLS: %d, DNS: %d)", strings.Join(client, " "),
 		s.Ports.HTTP, s.Ports.HTTPS, s.Ports.GRPC, s.Ports.GRPCTLS, s.Ports.DNS)
 	line("Cluster Addr", "%s (LAN: %d, WAN: %d)", s.Addresses.AdvertiseLAN, s.Ports.SerfLAN, s.Ports.SerfWAN)
-	line("Gossip Encryption", "%v", s.Joining.Key != "")
+	line("Gossip Encryption", "%v", s.Gossip.Key != "")
 	line("Auto-Encrypt-TLS", "false")
 	line("ACL Enabled", "%v", s.ACL.Enabled)
 	line("ACL Default Policy", "%s", policy)
