@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build run test conformance race cover fuzz bench bench-compare lint fix check install uninstall clean
+.PHONY: help build run test interop conformance race cover fuzz bench bench-compare lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ run: build ## start an agent with the sample services until Ctrl-C
 test: ## run all tests; the recorded cases print their counts at the end
 	$(GO) test -skip '^TestRecordedBehaviour$$' ./...
 	@$(MAKE) --no-print-directory conformance
+
+interop: ## run the service discovery of the real Prometheus against the agent (a module of its own)
+	cd internal/interop/prometheus && $(GO) test -count=1 ./...
 
 conformance: ## run the recorded cases against real agents (ARGS=-all for those of later parts too)
 	$(GO) test -count=1 -v -run '^TestRecordedBehaviour$$' ./internal/conformance $(if $(ARGS),-args $(ARGS))

@@ -21,9 +21,10 @@ type Local struct {
 	syncer *Syncer
 	ttl    *ttlStates
 
-	mu     sync.Mutex // guards cancel
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	mu       sync.Mutex // guards cancel and stopSync
+	cancel   context.CancelFunc
+	stopSync context.CancelFunc
+	wg       sync.WaitGroup
 }
 
 // New makes a Local from a valid configuration. Nothing runs before Open.
@@ -68,7 +69,11 @@ func (l *Local) Open(ctx context.Context) error {
 	l.mu.Lock()
 	l.cancel = cancel
 	l.mu.Unlock()
-	l.wg.Go(func() { l.syncer.run(ctx) })
+	syncing, stop := context.WithCancel(ctx)
+	l.mu.Lock()
+	l.stopSync = stop
+	l.mu.Unlock()
+	l.wg.Go(func() { l.syncer.run(syncing) })
 	l.wg.Go(func() { l.reap(ctx) })
 	l.wg.Go(func() { l.ttl.run(ctx) })
 	return nil
@@ -85,6 +90,17 @@ func (l *Local) Close() error {
 	l.state.close()
 	l.wg.Wait()
 	return err
+}
+
+// StopSync ends the synchronisation, so that an agent that leaves does not put
+// back what it has taken out of the catalog. Checks go on.
+func (l *Local) StopSync() {
+	l.mu.Lock()
+	stop := l.stopSync
+	l.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
 }
 
 // SyncNow makes the Syncer compare with the catalog at once.

@@ -40,6 +40,26 @@ func EqualFold(a, b string) bool {
 	return true
 }
 
+// CompareFold orders names as their folded forms are ordered.
+func CompareFold(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		x, y := a[i], b[i]
+		if x == y {
+			continue
+		}
+		if 'A' <= x && x <= 'Z' {
+			x += 'a' - 'A'
+		}
+		if 'A' <= y && y <= 'Z' {
+			y += 'a' - 'A'
+		}
+		if x != y {
+			return int(x) - int(y)
+		}
+	}
+	return len(a) - len(b)
+}
+
 // ValidDNSLabel reports whether s can stand as one label of a host name
 // (RFC 952, RFC 1123): letters, digits and hyphens, no hyphen at either end, 1
 // to 63 bytes. Other names are accepted everywhere but cannot be asked for by DNS.

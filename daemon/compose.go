@@ -8,6 +8,7 @@ import (
 	"consul.internal/agent"
 	"consul.internal/configs"
 	"consul.internal/dnsserver"
+	"consul.internal/federation"
 	"consul.internal/httpapi"
 	"consul.internal/internal/version"
 	"consul.internal/server"
@@ -21,6 +22,7 @@ func storeConfig(s *configs.Settings, nodeID string) store.Config {
 		cfg.DataDir = s.Paths.DataDir
 	}
 	cfg.Bootstrap = s.Server.Bootstrap || s.Dev
+	cfg.Expect = s.Server.BootstrapExpect
 	cfg.Multiplier = s.Raft.Multiplier
 	cfg.SnapshotThreshold = uint64(s.Raft.SnapshotThreshold)
 	cfg.SnapshotInterval = s.Raft.SnapshotInterval
@@ -32,10 +34,6 @@ func serverBind(s *configs.Settings) string {
 	return net.JoinHostPort(s.Addresses.Bind.String(), strconv.Itoa(s.Ports.Server))
 }
 
-func serverAdvertise(s *configs.Settings) net.Addr {
-	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.Addresses.AdvertiseLAN, uint16(s.Ports.Server)))
-}
-
 func serverConfig(s *configs.Settings) server.Config {
 	return server.Config{
 		Datacenter:       s.Node.Datacenter,
@@ -43,6 +41,10 @@ func serverConfig(s *configs.Settings) server.Config {
 		DefaultQueryTime: s.Queries.DefaultTime,
 		MaxQueryTime:     s.Queries.MaxTime,
 	}
+}
+
+func routerConfig(s *configs.Settings, nodeID string) federation.Config {
+	return federation.Config{Datacenter: s.Node.Datacenter, NodeID: nodeID, HoldTimeout: s.Raft.RPCHoldTimeout}
 }
 
 func agentConfig(s *configs.Settings, nodeID string) agent.Config {

@@ -4,20 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
 	"consul.internal/agent"
+	"consul.internal/catalog"
 	"consul.internal/configs"
 	"consul.internal/dnsserver"
+	"consul.internal/federation"
 	"consul.internal/httpapi"
-	"consul.internal/internal/fault"
 	"consul.internal/internal/metrics"
+	"consul.internal/internal/tlsx"
 	"consul.internal/rpc"
+	"consul.internal/rpc/wire"
 	"consul.internal/server"
 	"consul.internal/server/leader"
 	"consul.internal/store"
-	"consul.internal/view"
 	"go.uber.org/zap"
 )
 
@@ -30,6 +33,10 @@ type Options struct {
 	Metrics *metrics.Registry
 	// Monitor lets the API follow the log; nil is without.
 	Monitor httpapi.Monitor
+	// Network carries gossip, raft and calls; nil is that of the machine.
+	Network Network
+	// Lookup finds the addresses of a host to join; nil = the system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 // Info is what is known of an agent before it is open.
@@ -45,11 +52,23 @@ type Daemon struct {
 	mu       sync.Mutex        // guards latest, and orders reloads
 	latest   *configs.Settings // of the last reload
 
-	store *store.Store // nil on a client
-	local *agent.Local
-	dns   *dnsserver.Server // nil if its port is off
-	http  *httpapi.Server   // nil if its port is off
+	tls    *tlsx.Settings
+	mux    *wire.Mux
+	router *federation.Router
+	pools  *pools
+	views  views
+	store  *store.Store   // nil on a client
+	srv    *server.Server // nil on a client
+	caller rpc.Caller     // counts, and asks the router
+	local  *agent.Local
+	dns    *dnsserver.Server // nil if its port is off
+	http   *httpapi.Server   // nil if its port is off
 
+	ending
+}
+
+// ending is how an agent comes to its end.
+type ending struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	closers []closer
@@ -57,6 +76,7 @@ type Daemon struct {
 	end     sync.Once
 	err     error // why, if not by a leave
 	leaving sync.Once
+	left    chan struct{} // closed when the first leave has told the others
 	closing sync.Once
 }
 
@@ -82,11 +102,21 @@ func New(settings *configs.Settings, opts Options) (*Daemon, error) {
 	if opts.Metrics == nil {
 		opts.Metrics = metrics.New(MetricsConfig(settings))
 	}
-	d := &Daemon{opts: opts, log: opts.Logger, settings: settings, latest: settings, done: make(chan struct{}), cancel: func() {}}
+	d := &Daemon{
+		opts: opts, log: opts.Logger, settings: settings, latest: settings,
+		ending: ending{done: make(chan struct{}), left: make(chan struct{}), cancel: func() {}},
+	}
 	var err error
 	if d.nodeID, err = nodeID(settings); err != nil {
 		return nil, fmt.Errorf("failed to setup node ID: %w", err)
 	}
+	if d.tls, err = tlsx.New(tlsConfig(settings)); err != nil {
+		return nil, err
+	}
+	for _, w := range d.tls.Warnings() {
+		d.log.Warn(w)
+	}
+	d.pools = newPools(d)
 	return d, nil
 }
 
@@ -110,57 +140,92 @@ func (d *Daemon) Open(ctx context.Context) (err error) {
 	}()
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.cancel = cancel
-	dir := view.NewDirectory()
-	var caller rpc.Caller = noServers{}
-	if d.settings.Server.Enabled {
-		srv, err := d.newServer(dir)
-		if err != nil {
-			return err
-		}
-		caller = srv
-	}
-	caller = newCounting(caller, d.opts.Metrics, d.settings.Server.Enabled)
-	d.publish(dir)
-	if d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: caller, Logger: d.log}); err != nil {
+	if err := d.openMux(life); err != nil {
 		return err
 	}
-	if d.store != nil {
-		if err := d.openStore(ctx, life, dir); err != nil {
-			return err
-		}
+	if d.settings.Server.Enabled {
+		err = d.openServer(ctx, life)
+	} else {
+		err = d.openClient(life)
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.pools.open(life); err != nil {
+		return err
 	}
 	if err := d.local.Open(life); err != nil {
 		return err
 	}
 	d.onClose("agent", d.local.Close)
-	if err := d.openDNS(life, dir); err != nil {
+	if err := d.openDNS(life); err != nil {
 		return err
 	}
-	return d.openHTTP(life, caller)
+	return d.openHTTP(life)
 }
 
-// newServer makes the store and the operations on it.
-func (d *Daemon) newServer(dir *view.Directory) (*server.Server, error) {
+// openServer opens the store and all that works on it.
+func (d *Daemon) openServer(ctx, life context.Context) error {
 	s, log := d.settings, d.log.Named("server")
-	transport, err := store.ListenTCP(serverBind(s), serverAdvertise(s), log)
+	layer := raftLayer{d.mux.Raft(), netip.AddrPortFrom(s.Addresses.AdvertiseLAN, uint16(s.Ports.Server))}
+	var err error
+	d.store, err = store.New(storeConfig(s, d.nodeID), store.Deps{
+		Logger: log, Transport: store.NewTransport(layer, log), Feed: func(b catalog.Batch) { d.views.feed.Apply(b) },
+		Address: func(id store.ServerID) (string, bool) { return d.pools.address(string(id)) },
+		Pool:    d.pools.candidates, Peers: peers{d}, Forget: d.pools.forget,
+		Demote: func(ctx context.Context, in *rpc.RaftDemoteRequest) (*rpc.RaftDemoteReply, error) {
+			return rpc.Call(ctx, d.router, rpc.RaftDemote, in)
+		},
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d.store, err = store.New(storeConfig(s, d.nodeID), store.Deps{Logger: log, Transport: transport, Feed: dir.Apply})
-	if err != nil {
-		return nil, errors.Join(err, transport.Close())
-	}
+	d.views.serve(d)
 	d.onClose("store", d.store.Close)
-	srv := server.New(serverConfig(s), d.store, log)
-	reconciler := &leader.Reconciler{Caller: srv, Members: d.leaderMembers, Log: log}
-	d.store.RunLeader(reconciler.Run)
+	d.srv = server.New(serverConfig(s), server.Deps{Store: d.store, Feed: d.views.feed, Pools: d.pools, Log: log})
+	if err := d.newRouter(life, d.srv); err != nil {
+		return err
+	}
+	if err := d.newLocal(); err != nil {
+		return err
+	}
+	d.store.RunLeader(func(ctx context.Context) {
+		r := &leader.Reconciler{
+			Caller: d.srv, Self: d.nodeID, Cluster: d.store.Members(), Members: d.pools.forLeader, Changed: d.pools.changed,
+			Reachable: d.pools.reachable, Opened: d.pools.opened, Forget: s.Gossip.ReconnectTimeout, Log: log,
+		}
+		r.Run(ctx)
+	})
+	d.store.RunLeader(d.store.Autopilot().Run)
 	d.store.RunLeader(func(context.Context) { d.local.SyncNow() })
-	return srv, nil
+	if err := d.openStore(ctx, life); err != nil {
+		return err
+	}
+	return d.serveCalls(life)
+}
+
+// openClient opens the way to the servers and the names that were learned before.
+func (d *Daemon) openClient(life context.Context) error {
+	if err := d.newRouter(life, nil); err != nil {
+		return err
+	}
+	if err := d.views.mirror(life, d); err != nil {
+		return err
+	}
+	return d.newLocal()
+}
+
+// newLocal makes the agent's own part, and the way of all edges to the servers.
+func (d *Daemon) newLocal() (err error) {
+	d.caller = newCounting(d.router, d.opts.Metrics, d.settings.Server.Enabled)
+	d.publish()
+	d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: d.caller, Logger: d.log})
+	return err
 }
 
 // openStore opens the store. What the replay gives is answered from then on; a
 // name that it did not give is NXDOMAIN only once all is known, SERVFAIL until then.
-func (d *Daemon) openStore(ctx, life context.Context, dir *view.Directory) error {
+func (d *Daemon) openStore(ctx, life context.Context) error {
 	if err := d.store.Open(ctx); err != nil {
 		return err
 	}
@@ -173,20 +238,20 @@ func (d *Daemon) openStore(ctx, life context.Context, dir *view.Directory) error
 	})
 	d.wg.Go(func() {
 		if err := d.store.Ready(life); err == nil {
-			dir.SetReady()
+			d.views.dir.SetReady()
 		}
 	})
 	return nil
 }
 
-func (d *Daemon) openDNS(ctx context.Context, dir *view.Directory) error {
+func (d *Daemon) openDNS(ctx context.Context) error {
 	cfg, ok := dnsConfig(d.settings)
 	if !ok {
 		return nil
 	}
 	var err error
 	d.dns, err = dnsserver.New(cfg, dnsserver.Deps{
-		Source: view.NewLocal(d.settings.Node.Datacenter, dir), Logger: d.log.Named("dns"),
+		Source: d.views.source, Logger: d.log.Named("dns"),
 		Metrics: d.opts.Metrics,
 	})
 	if err != nil {
@@ -202,14 +267,14 @@ func (d *Daemon) openDNS(ctx context.Context, dir *view.Directory) error {
 	return nil
 }
 
-func (d *Daemon) openHTTP(ctx context.Context, caller rpc.Caller) error {
+func (d *Daemon) openHTTP(ctx context.Context) error {
 	cfg, ok := httpConfig(d.settings)
 	if !ok {
 		return nil
 	}
 	var err error
 	d.http, err = httpapi.New(cfg, httpapi.Deps{
-		Caller: caller, Local: d.local, Process: process{d}, Log: d.log.Named("http"),
+		Caller: d.caller, Local: d.local, Process: process{d}, Pool: process{d}, Snapshots: snapshots{d}, Log: d.log.Named("http"),
 		Metrics: d.opts.Metrics, Monitor: d.opts.Monitor,
 	})
 	if err != nil {
@@ -257,22 +322,4 @@ func (d *Daemon) Close() error {
 		d.finish(nil)
 	})
 	return errors.Join(errs...)
-}
-
-// Leave takes the agent out of the cluster and tells the process to end. A lone
-// server has nobody to hand anything to and only its doors to close, which stay
-// open for as long as the answer to the leave itself may be under way.
-func (d *Daemon) Leave(ctx context.Context) error {
-	d.leaving.Do(func() {
-		d.log.Info("leaving: answering what is in flight, then closing")
-		time.AfterFunc(leaveGrace, func() { d.finish(nil) })
-	})
-	return ctx.Err()
-}
-
-// noServers is the way to the servers of a client that knows none.
-type noServers struct{}
-
-func (noServers) Call(context.Context, string, any, any) error {
-	return fault.Newf(fault.NoLeader, "No known Consul servers")
 }

@@ -9,7 +9,6 @@ import (
 	"consul.internal/internal/metrics"
 	"consul.internal/internal/version"
 	"consul.internal/rpc"
-	"consul.internal/view"
 )
 
 // maxServiceLabels bounds the services that reads are counted by: more than most
@@ -26,7 +25,7 @@ func metricsFilter(s *configs.Settings) metrics.Filter {
 }
 
 // publish lets the registry show what is only known when somebody asks.
-func (d *Daemon) publish(dir *view.Directory) {
+func (d *Daemon) publish() {
 	r := d.opts.Metrics
 	r.CollectRuntime()
 	r.Gauge(metrics.Version, metrics.Label{Name: "version", Value: version.Human()}, metrics.Label{Name: "pre_release", Value: version.Prerelease}).Set(1)
@@ -39,10 +38,10 @@ func (d *Daemon) publish(dir *view.Directory) {
 			return
 		}
 		count, names, all := 0, 0, 0
-		for range dir.Nodes() {
+		for range d.views.dir.Nodes() {
 			count++
 		}
-		for s := range dir.Services() {
+		for s := range d.views.dir.Services() {
 			names++
 			all += len(s.Instances)
 		}

@@ -7,8 +7,10 @@ import (
 	"testing"
 
 	"consul.internal/catalog"
+	"consul.internal/federation"
 	"consul.internal/internal/metrics"
 	"consul.internal/rpc"
+	"go.uber.org/zap"
 )
 
 type callerFunc func(method string, out any) error
@@ -60,7 +62,12 @@ func TestCounting(t *testing.T) {
 	}
 
 	r = metrics.New(metrics.DefaultConfig())
-	c = newCounting(noServers{}, r, false)
+	nobody, err := federation.New(federation.Config{Datacenter: "dc1"}, federation.Deps{Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nobody.Close()
+	c = newCounting(nobody, r, false)
 	if err := c.Call(t.Context(), rpc.CatalogNodes.Name, &rpc.NodesRequest{}, &rpc.NodesReply{}); err == nil {
 		t.Error("no servers, no error")
 	}

@@ -12,15 +12,18 @@ import (
 	"consul.internal/configs"
 	"consul.internal/httpapi"
 	"consul.internal/internal/fault"
+	"consul.internal/internal/gossip"
 	"consul.internal/internal/version"
-	"consul.internal/server/leader"
 	"go.uber.org/zap"
 )
 
 // process is the daemon as the HTTP API shows and steers it.
 type process struct{ d *Daemon }
 
-var _ httpapi.Process = process{}
+var (
+	_ httpapi.Process = process{}
+	_ httpapi.Pool    = process{}
+)
 
 func (p process) Reload(ctx context.Context) error {
 	if p.d.opts.Reload == nil {
@@ -29,17 +32,20 @@ func (p process) Reload(ctx context.Context) error {
 	return p.d.opts.Reload(ctx)
 }
 
-func (p process) Leave(ctx context.Context) error { return p.d.Leave(ctx) }
+func (p process) Leave(ctx context.Context) error { return p.d.leaveSoon(ctx) }
 
 // statusAlive is a living member's status as Serf counts.
-const statusAlive = 1
+const statusAlive = int(gossip.StatusAlive)
 
 // member is this agent as a member of a pool.
 func (d *Daemon) member(wan bool) httpapi.Member {
 	s := d.settings
+	if pool := d.pools.lan.Load(); pool != nil && !wan {
+		return shown(pool.Local().Member)
+	}
 	m := httpapi.Member{
 		Name: s.Node.Name, Addr: s.Addresses.AdvertiseLAN.String(), Port: uint16(max(s.Ports.SerfLAN, 0)),
-		Status: statusAlive, Tags: d.tags(s),
+		Status: statusAlive, Tags: lanConfig(s, d.nodeID).Identity.Tags(),
 		ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2, DelegateMin: 2, DelegateMax: 5, DelegateCur: 4,
 	}
 	if wan {
@@ -49,39 +55,33 @@ func (d *Daemon) member(wan bool) httpapi.Member {
 	return m
 }
 
-func (d *Daemon) tags(s *configs.Settings) map[string]string {
-	tags := map[string]string{
-		"role": "node", "dc": s.Node.Datacenter, "id": d.nodeID, "build": version.Build(),
-		"vsn": "2", "vsn_min": "2", "vsn_max": "3", "segment": "",
-	}
-	if s.Server.Enabled {
-		tags["role"] = "consul"
-		tags["port"] = strconv.Itoa(s.Ports.Server)
-		tags["raft_vsn"] = "3"
-		if s.Server.Bootstrap {
-			tags["bootstrap"] = "1"
-		}
-		if s.Server.BootstrapExpect > 0 {
-			tags["expect"] = strconv.Itoa(s.Server.BootstrapExpect)
-		}
-	}
-	return tags
-}
-
-// Members lists the pool. It has one member until there are pools.
+// Members lists the pool of the datacenter. There is no other server yet in the
+// pool of all servers.
 func (p process) Members(wan bool) []httpapi.Member {
-	if wan && !p.d.settings.Server.Enabled {
-		return nil
+	if wan {
+		if !p.d.settings.Server.Enabled {
+			return nil
+		}
+		return []httpapi.Member{p.d.member(true)}
 	}
-	return []httpapi.Member{p.d.member(wan)}
+	members := p.d.pools.members()
+	out := make([]httpapi.Member, len(members))
+	for i, m := range members {
+		out[i] = shown(m.Member)
+	}
+	return out
 }
 
-// leaderMembers is Members as the leader's duties need it.
-func (d *Daemon) leaderMembers() []leader.Member {
-	s := d.settings
-	return []leader.Member{{
-		ID: d.nodeID, Name: s.Node.Name, Address: s.Addresses.AdvertiseLAN.String(), Server: &leader.ServerInfo{Port: s.Ports.Server},
-	}}
+// Join contacts other members.
+func (p process) Join(ctx context.Context, addrs []string, wan bool) (int, error) {
+	pool := p.d.pools.lan.Load()
+	switch {
+	case wan:
+		return 0, fault.Newf(fault.Invalid, "this version joins no other datacenters")
+	case pool == nil:
+		return 0, fault.Newf(fault.Unavailable, "this agent's gossip pool is not open yet")
+	}
+	return pool.Join(ctx, addrs)
 }
 
 // Self describes the process. Secrets never stand in it.
@@ -135,7 +135,7 @@ func (d *Daemon) stats(s *configs.Settings) map[string]map[string]string {
 			"max_procs": strconv.Itoa(runtime.GOMAXPROCS(0)), "goroutines": strconv.Itoa(runtime.NumGoroutine()),
 			"cpu_count": strconv.Itoa(runtime.NumCPU()),
 		},
-		"serf_lan": {"members": "1", "failed": "0", "left": "0", "encrypted": "false"},
+		"serf_lan": d.pools.serfStats(),
 	}
 	if d.store != nil {
 		stats["consul"]["bootstrap"] = strconv.FormatBool(s.Server.Bootstrap)
@@ -145,7 +145,7 @@ func (d *Daemon) stats(s *configs.Settings) map[string]map[string]string {
 		stats["raft"] = d.store.Stats()
 		stats["serf_wan"] = map[string]string{"members": "1", "failed": "0", "left": "0", "encrypted": "false"}
 	} else {
-		stats["consul"]["known_servers"] = "0"
+		stats["consul"]["known_servers"] = strconv.Itoa(len(*d.pools.servers.Load()))
 	}
 	return stats
 }

@@ -47,7 +47,7 @@ func newTestServer(t *testing.T, caller rpc.Caller, change func(*Config)) *Serve
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := New(cfg, Deps{Caller: caller, Process: fakeProcess{}, Log: zaptest.NewLogger(t)})
+	s, err := New(cfg, Deps{Caller: caller, Process: fakeProcess{}, Pool: &fakePool{}, Log: zaptest.NewLogger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +145,9 @@ func TestEveryRoute(t *testing.T) {
 		}
 		for _, method := range rt.methods {
 			req := httptest.NewRequest(method, target, io.LimitReader(zeros{}, 300<<20))
+			if streamsBody(req) {
+				continue // TestRestoreStreams
+			}
 			req.ContentLength = 300 << 20
 			w := httptest.NewRecorder()
 			s.Handler().ServeHTTP(w, req)

@@ -25,8 +25,9 @@ type route struct {
 
 // methods of routes.
 var (
-	get = []string{http.MethodGet}
-	put = []string{http.MethodPut}
+	get    = []string{http.MethodGet}
+	put    = []string{http.MethodPut}
+	getPut = []string{http.MethodGet, http.MethodPut}
 )
 
 const (
@@ -84,6 +85,10 @@ func (s *Server) front(next http.Handler) http.Handler {
 				return
 			}
 		}
+		if streamsBody(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		done, err := s.bodies.take(w, r)
 		defer done()
 		if err != nil {
@@ -97,7 +102,11 @@ func (s *Server) front(next http.Handler) http.Handler {
 
 // recovered keeps a bug in one request from being more than that.
 func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
-	if v := recover(); v != nil {
+	switch v := recover(); v {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(v) // an answer that must not look whole: the server ends the connection
+	default:
 		s.log.Error("a request failed by a bug; please report it", zap.String("method", r.Method),
 			zap.String("url", r.URL.Path), zap.Any("panic", v), zap.Stack("stack"))
 		plain(w, http.StatusInternalServerError, "internal error: see the agent's log")

@@ -10,6 +10,7 @@ import (
 // routes is the one table of what this edge answers.
 func (s *Server) routes() []route {
 	agt, cat, hlt, sts := agentAPI{s}, catalogAPI{s}, healthAPI{s}, statusAPI{s}
+	opr, snp := operatorAPI{s}, snapshotAPI{s}
 	return []route{
 		{"/v1/agent/check/deregister/", put, agt.checkDeregister},
 		{"/v1/agent/check/fail/", put, agt.checkTTL(catalog.Critical)},
@@ -18,9 +19,11 @@ func (s *Server) routes() []route {
 		{"/v1/agent/check/update/", put, agt.checkUpdate},
 		{"/v1/agent/check/warn/", put, agt.checkTTL(catalog.Warning)},
 		{"/v1/agent/checks", get, agt.checks},
+		{"/v1/agent/force-leave/", put, agt.forceLeave},
 		{"/v1/agent/health/service/id/", get, agt.healthByID},
 		{"/v1/agent/health/service/name/", get, agt.healthByName},
 		{"/v1/agent/host", get, agt.host},
+		{"/v1/agent/join/", put, agt.join},
 		{"/v1/agent/leave", put, agt.leave},
 		{"/v1/agent/maintenance", put, agt.maintenance},
 		{"/v1/agent/members", get, agt.members},
@@ -52,6 +55,15 @@ func (s *Server) routes() []route {
 		{"/v1/health/node/", get, hlt.node},
 		{"/v1/health/service/", get, hlt.service},
 		{"/v1/health/state/", get, hlt.state},
+		{"/v1/operator/autopilot/configuration", getPut, opr.autopilotConfiguration},
+		{"/v1/operator/autopilot/health", get, opr.autopilotHealth},
+		{"/v1/operator/autopilot/state", get, opr.autopilotState},
+		{"/v1/operator/keyring", []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}, opr.keyring},
+		{"/v1/operator/raft/configuration", get, opr.raftConfiguration},
+		{"/v1/operator/raft/peer", []string{http.MethodDelete}, opr.raftPeer},
+		{"/v1/operator/raft/transfer-leader", []string{http.MethodPost}, opr.raftTransferLeader},
+		{"/v1/operator/usage", get, opr.usage},
+		{snapshotPath, getPut, snp.serve},
 		{"/v1/status/leader", get, sts.leader},
 		{"/v1/status/peers", get, sts.peers},
 	}

@@ -26,9 +26,12 @@ type Deps struct {
 	Caller  rpc.Caller
 	Local   *agent.Local
 	Process Process
+	Pool    Pool
 	Log     *zap.Logger
 	Metrics *metrics.Registry // nil = nothing is counted
 	Monitor Monitor           // nil = the log cannot be followed
+	// Snapshots saves and restores the servers' state; nil = it cannot be.
+	Snapshots Snapshots
 }
 
 // Server is the HTTP door of an agent.

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/go-memdb"
 )
 
-func (s *Server) catalogRegister(ctx context.Context, in *rpc.RegisterRequest) (*rpc.Empty, error) {
+func (s catalogOps) register(ctx context.Context, in *rpc.RegisterRequest) (*rpc.Empty, error) {
 	if err := s.here(in.Target); err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (s *Server) catalogRegister(ctx context.Context, in *rpc.RegisterRequest) (
 	return new(rpc.Empty), s.write(ctx, func(ctx context.Context) (uint64, error) { return s.store.Register(ctx, reg) })
 }
 
-func (s *Server) catalogDeregister(ctx context.Context, in *rpc.DeregisterRequest) (*rpc.Empty, error) {
+func (s catalogOps) deregister(ctx context.Context, in *rpc.DeregisterRequest) (*rpc.Empty, error) {
 	if err := s.here(in.Target); err != nil {
 		return nil, err
 	}
@@ -39,11 +39,11 @@ func (s *Server) catalogDeregister(ctx context.Context, in *rpc.DeregisterReques
 	return new(rpc.Empty), s.write(ctx, func(ctx context.Context) (uint64, error) { return s.store.Deregister(ctx, dereg) })
 }
 
-func (s *Server) catalogDatacenters(context.Context, *rpc.DatacentersRequest) (*rpc.DatacentersReply, error) {
+func (s catalogOps) datacenters(context.Context, *rpc.DatacentersRequest) (*rpc.DatacentersReply, error) {
 	return &rpc.DatacentersReply{Datacenters: []string{s.cfg.Datacenter}}, nil
 }
 
-func (s *Server) catalogNodes(ctx context.Context, in *rpc.NodesRequest) (*rpc.NodesReply, error) {
+func (s catalogOps) nodes(ctx context.Context, in *rpc.NodesRequest) (*rpc.NodesReply, error) {
 	f, err := filter.New[*catalog.Node](in.Filter)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (s *Server) catalogNodes(ctx context.Context, in *rpc.NodesRequest) (*rpc.N
 	return out, err
 }
 
-func (s *Server) catalogServices(ctx context.Context, in *rpc.ServicesRequest) (*rpc.ServicesReply, error) {
+func (s catalogOps) services(ctx context.Context, in *rpc.ServicesRequest) (*rpc.ServicesReply, error) {
 	f, err := filter.New[*catalog.ServiceNode](in.Filter)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func namesAndTags(instances []*catalog.Instance) map[string][]string {
 	return out
 }
 
-func (s *Server) catalogService(ctx context.Context, in *rpc.ServiceRequest) (*rpc.InstancesReply, error) {
+func (s catalogOps) service(ctx context.Context, in *rpc.ServiceRequest) (*rpc.InstancesReply, error) {
 	if in.Service == "" {
 		return nil, required("service name")
 	}
@@ -143,7 +143,7 @@ func hasTags(i *catalog.Instance, tags []string) bool {
 	return !slices.ContainsFunc(tags, func(tag string) bool { return !i.HasTag(tag) })
 }
 
-func (s *Server) catalogNode(ctx context.Context, in *rpc.NodeRequest) (*rpc.NodeReply, error) {
+func (s catalogOps) node(ctx context.Context, in *rpc.NodeRequest) (*rpc.NodeReply, error) {
 	if in.Node == "" {
 		return nil, required("node")
 	}

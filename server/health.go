@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/go-memdb"
 )
 
-func (s *Server) healthService(ctx context.Context, in *rpc.ServiceRequest) (*rpc.InstancesReply, error) {
+func (s healthOps) service(ctx context.Context, in *rpc.ServiceRequest) (*rpc.InstancesReply, error) {
 	if in.Service == "" {
 		return nil, required("service name")
 	}
@@ -32,32 +32,32 @@ func (s *Server) healthService(ctx context.Context, in *rpc.ServiceRequest) (*rp
 	return out, err
 }
 
-func (s *Server) healthNode(ctx context.Context, in *rpc.NodeRequest) (*rpc.ChecksReply, error) {
+func (s healthOps) node(ctx context.Context, in *rpc.NodeRequest) (*rpc.ChecksReply, error) {
 	if in.Node == "" {
 		return nil, required("node")
 	}
-	return s.checks(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.Check) {
+	return s.list(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.Check) {
 		return s.store.State().NodeChecks(ws, in.Node)
 	})
 }
 
-func (s *Server) healthChecks(ctx context.Context, in *rpc.ChecksRequest) (*rpc.ChecksReply, error) {
+func (s healthOps) checks(ctx context.Context, in *rpc.ChecksRequest) (*rpc.ChecksReply, error) {
 	if in.Service == "" {
 		return nil, required("service name")
 	}
-	return s.checks(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.Check) {
+	return s.list(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.Check) {
 		return s.store.State().ServiceChecks(ws, in.Service)
 	})
 }
 
-func (s *Server) healthState(ctx context.Context, in *rpc.StateRequest) (*rpc.ChecksReply, error) {
-	return s.checks(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.Check) {
+func (s healthOps) state(ctx context.Context, in *rpc.StateRequest) (*rpc.ChecksReply, error) {
+	return s.list(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.Check) {
 		return s.store.State().ChecksInState(ws, in.State)
 	})
 }
 
-// checks performs a read whose result is a list of checks.
-func (s *Server) checks(ctx context.Context, opts *rpc.ReadOptions, run func(memdb.WatchSet) (uint64, []*catalog.Check)) (*rpc.ChecksReply, error) {
+// list performs a read whose result is a list of checks.
+func (s healthOps) list(ctx context.Context, opts *rpc.ReadOptions, run func(memdb.WatchSet) (uint64, []*catalog.Check)) (*rpc.ChecksReply, error) {
 	f, err := filter.New[*catalog.Check](opts.Filter)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 	"consul.internal/store"
+	"consul.internal/view"
 	"github.com/hashicorp/go-memdb"
 	"go.uber.org/zap"
 )
@@ -17,31 +17,79 @@ import (
 // Server performs operations on the store of this process.
 type Server struct {
 	cfg     Config
+	deps    Deps
 	store   *store.Store
-	log     *zap.Logger
 	methods map[string]method
+	streams map[string]stream
 }
 
 // method is an operation with its types forgotten.
 type method func(ctx context.Context, in, out any) error
 
-// New makes the operations over a store.
-func New(cfg Config, st *store.Store, log *zap.Logger) *Server {
-	s := &Server{cfg: cfg, store: st, log: log, methods: map[string]method{}}
-	handle(s, rpc.CatalogRegister, s.catalogRegister)
-	handle(s, rpc.CatalogDeregister, s.catalogDeregister)
-	handle(s, rpc.CatalogDatacenters, s.catalogDatacenters)
-	handle(s, rpc.CatalogNodes, s.catalogNodes)
-	handle(s, rpc.CatalogServices, s.catalogServices)
-	handle(s, rpc.CatalogService, s.catalogService)
-	handle(s, rpc.CatalogNode, s.catalogNode)
-	handle(s, rpc.HealthService, s.healthService)
-	handle(s, rpc.HealthNode, s.healthNode)
-	handle(s, rpc.HealthChecks, s.healthChecks)
-	handle(s, rpc.HealthState, s.healthState)
-	handle(s, rpc.StatusLeader, s.statusLeader)
-	handle(s, rpc.StatusPeers, s.statusPeers)
+// stream holds a conversation until it ends.
+type stream func(ctx context.Context, c rpc.Conversation) error
+
+// Deps is what the operations work on.
+type Deps struct {
+	Store *store.Store
+	Feed  *view.Feed // of the store's changes
+	Pools Pools
+	Log   *zap.Logger
+}
+
+// New makes the operations.
+func New(cfg Config, deps Deps) *Server {
+	s := &Server{cfg: cfg, deps: deps, store: deps.Store, methods: map[string]method{}, streams: map[string]stream{}}
+	s.enter()
 	return s
+}
+
+// The operations of each noun, over one server.
+type (
+	catalogOps   struct{ *Server }
+	healthOps    struct{ *Server }
+	statusOps    struct{ *Server }
+	poolOps      struct{ *Server }
+	raftOps      struct{ *Server }
+	autopilotOps struct{ *Server }
+	snapshotOps  struct{ *Server }
+)
+
+// enter fills the tables.
+func (s *Server) enter() {
+	catalog, health, status := catalogOps{s}, healthOps{s}, statusOps{s}
+	handle(s, rpc.CatalogRegister, catalog.register)
+	handle(s, rpc.CatalogDeregister, catalog.deregister)
+	handle(s, rpc.CatalogDatacenters, catalog.datacenters)
+	handle(s, rpc.CatalogNodes, catalog.nodes)
+	handle(s, rpc.CatalogServices, catalog.services)
+	handle(s, rpc.CatalogService, catalog.service)
+	handle(s, rpc.CatalogNode, catalog.node)
+	handle(s, rpc.OperatorUsage, catalog.usage)
+	handle(s, rpc.HealthService, health.service)
+	handle(s, rpc.HealthNode, health.node)
+	handle(s, rpc.HealthChecks, health.checks)
+	handle(s, rpc.HealthState, health.state)
+	handle(s, rpc.StatusLeader, status.leader)
+	handle(s, rpc.StatusPeers, status.peers)
+
+	pool, raft, autopilot, snapshot := poolOps{s}, raftOps{s}, autopilotOps{s}, snapshotOps{s}
+	handle(s, rpc.PoolKeyring, pool.keyring)
+	handle(s, rpc.PoolForceLeave, pool.forceLeave)
+	handle(s, rpc.RaftPledge, raft.pledge)
+	handle(s, rpc.RaftStats, raft.stats)
+	handle(s, rpc.RaftDemote, raft.demote)
+	handle(s, rpc.RaftLeave, raft.leave)
+	handle(s, rpc.RaftConfiguration, raft.configuration)
+	handle(s, rpc.RaftRemovePeer, raft.removePeer)
+	handle(s, rpc.RaftTransferLeader, raft.transferLeader)
+	handle(s, rpc.AutopilotGet, autopilot.get)
+	handle(s, rpc.AutopilotSet, autopilot.set)
+	handle(s, rpc.AutopilotHealth, autopilot.health)
+	handle(s, rpc.AutopilotState, autopilot.state)
+	s.streams[rpc.ViewFollow.Name] = s.viewFollow
+	s.streams[rpc.SnapshotSave.Name] = snapshot.save
+	s.streams[rpc.SnapshotRestore.Name] = snapshot.restore
 }
 
 // handle enters an operation into the table.
@@ -73,6 +121,15 @@ func (s *Server) Call(ctx context.Context, name string, in, out any) error {
 	return m(ctx, in, out)
 }
 
+// Converse holds a conversation until it ends.
+func (s *Server) Converse(ctx context.Context, name string, c rpc.Conversation) error {
+	hold, ok := s.streams[name]
+	if !ok {
+		return fault.Newf(fault.NotFound, "unknown stream %q", name)
+	}
+	return hold(ctx, c)
+}
+
 // here refuses what is for another datacenter: none is known yet.
 func (s *Server) here(t rpc.Target) error {
 	if t.Datacenter != "" && t.Datacenter != s.cfg.Datacenter {
@@ -81,40 +138,29 @@ func (s *Server) here(t rpc.Target) error {
 	return nil
 }
 
-// hold repeats fn while there is no leader, for up to RPCHoldTimeout: an election
-// takes about a second, and callers should not notice.
-func (s *Server) hold(ctx context.Context, fn func(context.Context) error) error {
-	until := time.Now().Add(s.cfg.RPCHoldTimeout)
-	held, cancel := context.WithDeadline(ctx, until)
+// write performs a change. It does not wait for a leader, only for its own entry,
+// and not longer than a caller would wait for a leader.
+func (s *Server) write(ctx context.Context, apply func(context.Context) (uint64, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RPCHoldTimeout)
 	defer cancel()
-	for {
-		err := fn(held)
-		if ctx.Err() == nil && held.Err() != nil && fault.Of(err) != fault.Unknown && err != nil {
-			return fault.With(fault.NoLeader, errors.New("No cluster leader"))
-		}
-		if !errors.Is(err, fault.NoLeader) && !errors.Is(err, fault.NotLeader) {
-			return err
-		}
-		if time.Now().After(until) {
-			return fault.With(fault.NoLeader, errors.New("No cluster leader"))
-		}
-		pause := time.NewTimer(holdPause + rand.N(holdPause))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return fault.With(fault.Unavailable, context.Cause(ctx))
-		}
-	}
+	_, err := apply(ctx)
+	return err
 }
 
-// write performs a change, with patience for an election.
-func (s *Server) write(ctx context.Context, apply func(context.Context) (uint64, error)) error {
-	return s.hold(ctx, func(ctx context.Context) error {
-		_, err := apply(ctx)
-		return err
-	})
+// verify makes sure that this server leads, as a majority confirms. It waits no
+// longer for that than a caller would wait for a leader.
+func (s *Server) verify(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.RPCHoldTimeout)
+	defer cancel()
+	err := s.store.VerifyLeader(bounded)
+	if err != nil && ctx.Err() != nil {
+		return fault.With(fault.Unavailable, context.Cause(ctx))
+	}
+	return err
 }
+
+// LeaderID is the node ID of the leader, "" while none is known.
+func (s *Server) LeaderID() string { return s.store.LeaderID() }
 
 // read performs a read with the consistency that it asks for, and again each
 // time what it looked at changes until its index has passed opts.MinIndex or the
@@ -126,7 +172,7 @@ func (s *Server) read(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.Read
 	anyServer := opts.Cached || opts.Consistency == rpc.Stale &&
 		(opts.MaxStale == 0 || s.store.LastContact() <= opts.MaxStale)
 	if !anyServer {
-		if err := s.hold(ctx, s.store.VerifyLeader); err != nil {
+		if err := s.verify(ctx); err != nil {
 			return err
 		}
 	}

@@ -6,14 +6,14 @@ import (
 	"consul.internal/rpc"
 )
 
-func (s *Server) statusLeader(_ context.Context, in *rpc.StatusRequest) (*rpc.LeaderReply, error) {
+func (s statusOps) leader(_ context.Context, in *rpc.StatusRequest) (*rpc.LeaderReply, error) {
 	if err := s.here(in.Target); err != nil {
 		return nil, err
 	}
 	return &rpc.LeaderReply{Leader: s.store.LeaderAddr()}, nil
 }
 
-func (s *Server) statusPeers(_ context.Context, in *rpc.StatusRequest) (*rpc.PeersReply, error) {
+func (s statusOps) peers(_ context.Context, in *rpc.StatusRequest) (*rpc.PeersReply, error) {
 	if err := s.here(in.Target); err != nil {
 		return nil, err
 	}

@@ -45,7 +45,11 @@ func (s *Store) apply(ctx context.Context, t commandType, body any) (any, uint64
 	if wait <= 0 || ctx.Err() != nil {
 		return nil, 0, fault.With(fault.Unavailable, context.DeadlineExceeded)
 	}
-	f := s.raft.Apply(cmd, wait)
+	n, err := s.running()
+	if err != nil {
+		return nil, 0, err
+	}
+	f := n.Apply(cmd, wait)
 	if err := s.await(ctx, f); err != nil {
 		return nil, 0, s.explain(err)
 	}

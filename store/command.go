@@ -18,6 +18,7 @@ const (
 	commandFound      commandType = 1 // found the cluster: its ID
 	commandRegister   commandType = 2
 	commandDeregister commandType = 3
+	commandAutopilot  commandType = 4 // what autopilot goes by
 )
 
 // commandLevel is the newest level of commands that this version knows. A server
@@ -32,7 +33,16 @@ type envelope struct {
 }
 
 // foundCluster is the body of commandFound.
-type foundCluster struct{ ID string }
+type foundCluster struct {
+	ID     string
+	Expect int // fewest voters, 0 = not known to the leader
+}
+
+// setAutopilot is the body of commandAutopilot.
+type setAutopilot struct {
+	Config state.Autopilot
+	CAS    bool
+}
 
 // apply carries out one decoded command in a transaction.
 type apply func(*state.Txn) (any, error)
@@ -41,7 +51,10 @@ type apply func(*state.Txn) (any, error)
 func decoders(c codec) map[commandType]func([]byte) (apply, error) {
 	return map[commandType]func([]byte) (apply, error){
 		commandFound: command(c, func(tx *state.Txn, in *foundCluster) (any, error) {
-			return tx.FoundCluster(in.ID), nil
+			return tx.FoundCluster(in.ID, in.Expect), nil
+		}),
+		commandAutopilot: command(c, func(tx *state.Txn, in *setAutopilot) (any, error) {
+			return tx.SetAutopilot(in.Config, in.CAS), nil
 		}),
 		commandRegister: command(c, func(tx *state.Txn, in *state.Registration) (any, error) {
 			return nil, tx.EnsureRegistration(in)

@@ -16,6 +16,9 @@ type Config struct {
 	DataDir string
 	// Bootstrap lets this server found a cluster of which it is the only member.
 	Bootstrap bool
+	// Expect is with how many servers together this one founds a cluster
+	// (bootstrap_expect); 0 = it is taken in by others, or founds by Bootstrap.
+	Expect int
 	// Multiplier stretches raft's timers (performance.raft_multiplier); 1 is good to 200 ms between servers.
 	Multiplier int
 	// SnapshotThreshold is after how many log entries a snapshot is due (raft_snapshot_threshold).
@@ -25,7 +28,8 @@ type Config struct {
 	// TrailingLogs are kept behind a snapshot for servers that lag (raft_trailing_logs).
 	TrailingLogs uint64
 
-	segmentSize int // of the log's files; tests make it small
+	segmentSize int                   // of the log's files; tests make it small
+	faults      func(op string) error // of the disk, for tests: called before each write, by what it is for
 }
 
 const (
@@ -59,6 +63,12 @@ func (c Config) Validate() error {
 	if c.NodeID == "" {
 		errs = append(errs, errors.New("store: a node ID is needed"))
 	}
+	if c.Expect < 0 || c.Expect > maxFounders {
+		errs = append(errs, fmt.Errorf("bootstrap_expect is %d: must be 0 to %d", c.Expect, maxFounders))
+	}
+	if c.Bootstrap && c.Expect > 0 {
+		errs = append(errs, errors.New("bootstrap and bootstrap_expect exclude each other"))
+	}
 	if c.Multiplier < 1 || c.Multiplier > maxMultiplier {
 		errs = append(errs, fmt.Errorf("performance.raft_multiplier is %d: must be 1 to %d", c.Multiplier, maxMultiplier))
 	}
@@ -69,6 +79,14 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("raft_snapshot_threshold must be above 0"))
 	}
 	return errors.Join(errs...)
+}
+
+// expected is how many voters the cluster shall never have less of.
+func (c Config) expected() int {
+	if c.Bootstrap {
+		return 1
+	}
+	return c.Expect
 }
 
 func (c Config) raft() *raft.Config {

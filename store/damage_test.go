@@ -340,7 +340,7 @@ func TestImage(t *testing.T) {
 	im, from := image{c}, state.New(nil)
 	for n := range 500 {
 		tx := from.Begin(uint64(n + 1))
-		tx.FoundCluster("the-cluster")
+		tx.FoundCluster("the-cluster", 1)
 		r := registration(n)
 		r.Service.Proxy.Config = map[string]any{"deep": map[string]any{"n": 1.5, "list": []any{"x", true, nil}}}
 		if err := tx.EnsureRegistration(r); err != nil {

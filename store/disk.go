@@ -19,6 +19,9 @@ type disk struct {
 	segmentSize int
 	fsm         *fsm
 	logger      *zap.Logger
+	gate        *gate
+	run         func(func()) bool
+	faults      func(op string) error
 
 	lock  *durable.Lock
 	log   *diskLog
@@ -30,8 +33,10 @@ func (d *disk) open(ctx context.Context) (r replayed, err error) {
 	if err := durable.MkdirAll(filepath.Dir(d.dir)); err != nil {
 		return r, fmt.Errorf("data directory: %w", err)
 	}
-	if d.lock, err = durable.LockDir(d.dir); err != nil {
-		return r, err
+	if d.lock == nil { // held already by a server that heals
+		if d.lock, err = durable.LockDir(d.dir); err != nil {
+			return r, err
+		}
 	}
 	if err := removeLeftovers(d.dir); err != nil {
 		return r, err
@@ -40,16 +45,21 @@ func (d *disk) open(ctx context.Context) (r replayed, err error) {
 	if err != nil {
 		return r, err
 	}
-	if d.log, err = openDiskLog(filepath.Join(d.dir, "wal"), d.segmentSize, m, d.logger); err != nil {
+	if d.log, err = openDiskLog(filepath.Join(d.dir, "wal"), d.segmentSize, m, d.logger, d.faults); err != nil {
+		d.log = nil
 		return r, errors.Join(err, m.close())
 	}
+	d.log.gate, d.log.run = d.gate, d.run
 	if d.snaps, err = openSnapshots(filepath.Join(d.dir, "snapshots"), d.logger.Named("snapshot")); err != nil {
 		return r, err
 	}
-	if r, err = d.replay(ctx, known); err != nil {
+	d.fsm.state.HoldFeed() // nobody reads yet; one batch of all is much quicker
+	r, err = d.replay(ctx, known)
+	d.fsm.state.ReleaseFeed()
+	if err != nil {
 		return r, err
 	}
-	return r, d.checkMember(r)
+	return r, nil
 }
 
 // close closes every file; on a nil disk it does nothing.
@@ -57,11 +67,16 @@ func (d *disk) close() error {
 	if d == nil {
 		return nil
 	}
-	var err error
-	if d.log != nil {
-		err = d.log.close()
+	return errors.Join(d.closeLog(), d.lock.Unlock())
+}
+
+func (d *disk) closeLog() error {
+	if d.log == nil {
+		return nil
 	}
-	return errors.Join(err, d.lock.Unlock())
+	log := d.log
+	d.log = nil
+	return log.close()
 }
 
 // checkMember refuses a data directory of another server where going on would

@@ -61,6 +61,12 @@ type founder struct {
 	transport raft.Transport
 }
 
+// on is the founder over a disk's log.
+func (f founder) on(d *disk) founder {
+	f.logs, f.stable, f.snaps = d.log, d.log, d.snaps
+	return f
+}
+
 // found returns the cluster's ID, "" where it is not known yet. Where mint allows
 // it and nothing has been done (last, the end of the log, is 0) it mints the ID
 // and bootstraps raft. It may be cut short anywhere and go on at the next start:

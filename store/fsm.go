@@ -60,9 +60,7 @@ func (f *fsm) apply(log *raft.Log) (r result) {
 	}
 	do, err := f.decode(log.Data)
 	if err != nil {
-		f.stopped = fmt.Errorf("log entry %d: %w. This server stops here, nothing was changed; run it with the version that its cluster runs", log.Index, err)
-		f.fail(f.stopped)
-		return result{err: f.stopped}
+		return result{err: f.stop(log.Index, err)}
 	}
 	tx := f.state.Begin(log.Index)
 	if r.value, r.err = do(tx); r.err != nil {
@@ -72,6 +70,13 @@ func (f *fsm) apply(log *raft.Log) (r result) {
 	}
 	f.applied.Store(log.Index)
 	return r
+}
+
+// stop ends the applying for good, at an entry that this version does not understand.
+func (f *fsm) stop(index uint64, err error) error {
+	f.stopped = fmt.Errorf("log entry %d: %w. This server stops here, nothing was changed; run it with the version that its cluster runs", index, err)
+	f.fail(f.stopped)
+	return f.stopped
 }
 
 // Snapshot implements raft.FSM.

@@ -100,26 +100,9 @@ func (im image) read(r io.Reader, st *state.State) (index uint64, err error) {
 	case head.Format != imageFormat, head.Level > commandLevel:
 		return 0, fmt.Errorf("it is of a newer version (format %d, level %d; known are %d, %d)", head.Format, head.Level, imageFormat, commandLevel)
 	}
-	restore, counts := st.Restore(), map[string]uint64{}
-	for {
-		var rec imageRecord
-		if err := dec.Decode(&rec); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return 0, err
-		}
-		if rec.Table == "" {
-			if !maps.Equal(rec.Counts, counts) {
-				return 0, fmt.Errorf("it holds %v records where there should be %v", counts, rec.Counts)
-			}
-			break
-		}
-		counts[rec.Table]++
-		err := restore.Add(rec.Table, func(into any) error { return im.codec.dec.Unmarshal(rec.Record, into) })
-		if err != nil {
-			return 0, err
-		}
+	restore := st.Restore()
+	if err := im.readRecords(dec, restore); err != nil {
+		return 0, err
 	}
 	if n, err := io.Copy(io.Discard, dec.Buffered()); n != 0 || err != nil {
 		return 0, errors.Join(errors.New("bytes follow its trailer"), err)
@@ -133,6 +116,74 @@ func (im image) read(r io.Reader, st *state.State) (index uint64, err error) {
 		return 0, err
 	}
 	return head.Index, nil
+}
+
+// recordPart records are decoded at once, as readPart entries of the log are.
+const recordPart = 256
+
+// readRecords reads all records and the trailer. The records are decoded by all
+// processors, ahead of the one that puts them in, in order.
+func (im image) readRecords(dec *cbor.Decoder, restore *state.Restore) error {
+	type part struct {
+		raw     []imageRecord
+		records []any
+		err     error // behind the records
+	}
+	ended := errors.New("the trailer was read")
+	parts := func(yield func(*part) bool) {
+		for {
+			p := &part{raw: make([]imageRecord, 0, recordPart)}
+			for len(p.raw) < recordPart && p.err == nil {
+				var rec imageRecord
+				if p.err = dec.Decode(&rec); errors.Is(p.err, io.EOF) {
+					p.err = io.ErrUnexpectedEOF
+				} else if p.err == nil {
+					p.raw = append(p.raw, rec)
+					if rec.Table == "" {
+						p.err = ended
+					}
+				}
+			}
+			if !yield(p) || p.err != nil {
+				return
+			}
+		}
+	}
+	decode := func(p *part) *part {
+		for i, rec := range p.raw {
+			if rec.Table == "" {
+				break
+			}
+			into, err := restore.Record(rec.Table)
+			if err == nil {
+				if err = im.codec.dec.Unmarshal(rec.Record, into); err != nil {
+					err = fmt.Errorf("table %s: %w", rec.Table, err)
+				}
+			}
+			if err != nil {
+				p.raw, p.err = p.raw[:i], err
+				break
+			}
+			p.records = append(p.records, into)
+		}
+		return p
+	}
+	counts := map[string]uint64{}
+	return inOrder(parts, decode, func(p *part) error {
+		for i, rec := range p.raw {
+			if rec.Table == "" {
+				if !maps.Equal(rec.Counts, counts) {
+					return fmt.Errorf("it holds %v records where there should be %v", counts, rec.Counts)
+				}
+				return nil
+			}
+			counts[rec.Table]++
+			if err := restore.Add(rec.Table, p.records[i]); err != nil {
+				return err
+			}
+		}
+		return p.err
+	})
 }
 
 type chunkWriter struct {

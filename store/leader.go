@@ -19,20 +19,46 @@ var errLeadershipLost = errors.New("leadership was lost")
 
 // leadership is this server's part in who leads.
 type leadership struct {
-	s         *Store
-	clusterID string // to be written into the state by the first leader
+	s *Store
 
-	mu     sync.Mutex
-	duties []func(context.Context)
-	ready  chan struct{} // closed while this server leads and knows all that is committed
-	heard  chan struct{} // closed once this server leads with all applied, or follows a leader and has caught up
-	once   sync.Once
+	mu        sync.Mutex
+	clusterID string // to be written into the state by the first leader
+	duties    []func(context.Context)
+	term      uint64        // in which this server leads and knows all that is committed; 0 = it does not
+	changed   chan struct{} // closed, and made anew, when leadership or term change
+	heard     chan struct{} // closed once this server leads with all applied, or follows a leader and has caught up
+	once      sync.Once
 }
 
 func (l *leadership) init(s *Store) {
 	l.s = s
-	l.ready = make(chan struct{})
+	l.changed = make(chan struct{})
 	l.heard = make(chan struct{})
+}
+
+// found sets the ID of the cluster that this server founds or belongs to.
+func (l *leadership) found(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.clusterID = id
+}
+
+// set notes that this server is established as leader in a term, or, by 0, that
+// it is not (yet).
+func (l *leadership) set(term uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.term = term
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// established is the term in which this server leads, with all applied that
+// former leaders committed, 0 for none, and what closes when that may be otherwise.
+func (l *leadership) established() (term uint64, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.term, l.changed
 }
 
 const (
@@ -51,7 +77,8 @@ func (s *Store) RunLeader(duty func(context.Context)) {
 	s.lead.duties = append(s.lead.duties, duty)
 }
 
-// follow watches leadership come and go until the store closes.
+// follow watches leadership come and go until the store closes. Behind a shut
+// gate a server does not lead, whatever raft says.
 func (l *leadership) follow(notify <-chan bool, observed <-chan raft.Observation) {
 	ended := make(chan struct{}) // of the last term's duties
 	close(ended)
@@ -60,44 +87,59 @@ func (l *leadership) follow(notify <-chan bool, observed <-chan raft.Observation
 		cancel(errors.New("the store is closing"))
 		<-ended
 	}()
+	elected, leads := false, false
+	turn := func() {
+		now := elected && !l.s.gate.isShut()
+		if now == leads {
+			return
+		}
+		leads = now
+		cancel(errLeadershipLost)
+		l.set(0)
+		if !leads {
+			l.s.logger.Info("cluster leadership lost")
+			return
+		}
+		ctx, stop := context.WithCancelCause(context.Background())
+		cancel = stop
+		before, done := ended, make(chan struct{})
+		if l.s.work.run(func() {
+			defer close(done)
+			<-before
+			l.serve(ctx)
+		}) {
+			ended = done
+		}
+	}
 	for {
 		select {
-		case leads := <-notify:
-			cancel(errLeadershipLost)
-			if !leads {
-				l.s.logger.Info("cluster leadership lost")
-				continue
-			}
-			ctx, stop := context.WithCancelCause(context.Background())
-			cancel = stop
-			before, done := ended, make(chan struct{})
-			if l.s.work.run(func() {
-				defer close(done)
-				<-before
-				l.term(ctx)
-			}) {
-				ended = done
-			}
+		case elected = <-notify:
+			turn()
+		case <-l.s.gate.changed:
+			turn()
 		case o := <-observed:
 			if o, ok := o.Data.(raft.LeaderObservation); ok && o.LeaderID != "" {
 				l.s.logger.Info("New leader elected", zap.String("payload", string(o.LeaderID)), zap.String("address", string(o.LeaderAddr)))
 			}
-		case <-l.s.closing:
+		case <-l.s.life.Done():
 			return
 		}
 	}
 }
 
-// term is one term of leadership: what must be done first, then the duties.
-func (l *leadership) term(ctx context.Context) {
-	if !l.establish(ctx) {
+// serve is one term of leadership: what must be done first, then the duties.
+func (l *leadership) serve(ctx context.Context) {
+	term, ok := l.establish(ctx)
+	if !ok {
 		return
 	}
 	l.s.logger.Info("cluster leadership acquired")
 	l.mu.Lock()
-	ready, duties := l.ready, l.duties
-	close(ready)
+	duties := l.duties
 	l.mu.Unlock()
+	if ctx.Err() == nil {
+		l.set(term)
+	}
 	l.once.Do(func() { close(l.heard) })
 
 	var wg sync.WaitGroup
@@ -105,26 +147,28 @@ func (l *leadership) term(ctx context.Context) {
 		wg.Go(func() { duty(ctx) })
 	}
 	<-ctx.Done()
-	l.mu.Lock()
-	l.ready = make(chan struct{})
-	l.mu.Unlock()
 	wg.Wait()
 }
 
 // establish waits until everything committed so far is applied, and writes what
 // the first leader has to write. It reports false when leadership ended first.
-func (l *leadership) establish(ctx context.Context) bool {
+func (l *leadership) establish(ctx context.Context) (term uint64, ok bool) {
 	warn := time.AfterFunc(barrierWarning, func() {
 		l.s.logger.Warn("this server was elected but cannot yet act: entries of former leaders are not applied", zap.Duration("for", barrierWarning))
 	})
 	defer warn.Stop()
+	n := l.s.node.Load()
 	for ctx.Err() == nil {
-		err := l.s.await(ctx, l.s.raft.Barrier(0))
+		term := n.CurrentTerm()
+		err := l.s.await(ctx, n.Barrier(0))
+		if err == nil && n.CurrentTerm() != term {
+			err = errLeadershipLost // and won again: the barrier may have been of the term before
+		}
 		if err == nil {
 			err = l.settle(ctx)
 		}
 		if err == nil {
-			return true
+			return term, true
 		}
 		l.s.logger.Debug("leadership is not established yet", zap.Error(err))
 		select {
@@ -132,25 +176,32 @@ func (l *leadership) establish(ctx context.Context) bool {
 		case <-time.After(retryPause):
 		}
 	}
-	return false
+	return 0, false
 }
 
 // settle brings the state and the configuration in line with this server.
 func (l *leadership) settle(ctx context.Context) error {
-	if l.s.state.Cluster().ID == "" && l.clusterID != "" {
-		if _, _, err := l.s.apply(ctx, commandFound, foundCluster{ID: l.clusterID}); err != nil {
+	l.mu.Lock()
+	found := foundCluster{ID: l.clusterID, Expect: l.s.cfg.expected()}
+	l.mu.Unlock()
+	if id := l.s.former.ClusterID(); found.ID == "" {
+		found.ID = id
+	}
+	c := l.s.state.Cluster()
+	if c.ID == "" && found.ID != "" || c.Expect == 0 && found.Expect > 0 {
+		if _, _, err := l.s.apply(ctx, commandFound, found); err != nil {
 			return err
 		}
 	}
 	// A server that has moved tells the others where it is.
-	id, addr := raft.ServerID(l.s.cfg.NodeID), l.s.deps.Transport.LocalAddr()
-	servers, err := l.s.Servers()
+	id, addr := l.s.cfg.NodeID, string(l.s.deps.Transport.LocalAddr())
+	_, servers, err := l.s.Members().Servers(ctx)
 	if err != nil {
 		return err
 	}
 	for _, sv := range servers {
-		if sv.ID == id && sv.Address != addr {
-			return l.s.await(ctx, l.s.raft.AddVoter(id, addr, 0, 0))
+		if string(sv.ID) == id && sv.Suffrage == raft.Voter && string(sv.Address) != addr {
+			return l.s.Members().AddServer(ctx, id, addr, true)
 		}
 	}
 	return nil
@@ -167,10 +218,10 @@ func (s *Store) Ready(ctx context.Context) error {
 			return nil
 		case <-ctx.Done():
 			return fault.Newf(fault.Unavailable, "not ready: %w", context.Cause(ctx))
-		case <-s.closing:
+		case <-s.life.Done():
 			return fault.Newf(fault.Unavailable, "not ready: the store is closing")
 		case <-tick.C:
-			if s.LeaderAddr() != "" && s.raft.State() == raft.Follower && s.raft.CommitIndex() > 0 && s.raft.AppliedIndex() >= s.raft.CommitIndex() {
+			if n := s.node.Load(); n != nil && s.LeaderAddr() != "" && n.State() == raft.Follower && n.CommitIndex() > 0 && n.AppliedIndex() >= n.CommitIndex() {
 				s.lead.once.Do(func() { close(s.lead.heard) })
 			}
 		}
@@ -178,35 +229,36 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 // IsLeader reports whether this server believes that it leads.
-func (s *Store) IsLeader() bool { return s.raft.State() == raft.Leader }
+func (s *Store) IsLeader() bool {
+	n := s.node.Load()
+	return n != nil && n.State() == raft.Leader && !s.gate.isShut()
+}
+
+// leader is who leads as far as this server knows.
+func leader(s *Store) (addr, id string) {
+	n := s.node.Load()
+	if n == nil {
+		return "", ""
+	}
+	a, i := n.LeaderWithID()
+	if string(i) == s.cfg.NodeID && s.gate.isShut() {
+		return "", ""
+	}
+	return string(a), string(i)
+}
 
 // LeaderAddr is the leader's address, "" while none is known.
-func (s *Store) LeaderAddr() string {
-	addr, _ := s.raft.LeaderWithID()
-	return string(addr)
-}
+func (s *Store) LeaderAddr() string { addr, _ := leader(s); return addr }
 
 // LeaderID is the leader's node ID, "" while none is known.
-func (s *Store) LeaderID() string {
-	_, id := s.raft.LeaderWithID()
-	return string(id)
-}
+func (s *Store) LeaderID() string { _, id := leader(s); return id }
 
-// ClusterID is the ID of the cluster, "" before one was founded.
+// ClusterID is the ID of the cluster to which this server belongs, "" before it does.
 func (s *Store) ClusterID() string { return s.state.Cluster().ID }
-
-// Servers lists the members of the raft cluster.
-func (s *Store) Servers() ([]raft.Server, error) {
-	f := s.raft.GetConfiguration()
-	if err := f.Error(); err != nil {
-		return nil, s.explain(err)
-	}
-	return f.Configuration().Servers, nil
-}
 
 // Peers lists the addresses of all raft servers.
 func (s *Store) Peers() ([]string, error) {
-	servers, err := s.Servers()
+	_, servers, err := s.Members().Servers(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -219,10 +271,11 @@ func (s *Store) Peers() ([]string, error) {
 
 // LastContact is how long ago this server heard from the leader; 0 on the leader.
 func (s *Store) LastContact() time.Duration {
-	if s.IsLeader() {
+	n := s.node.Load()
+	if n == nil || s.IsLeader() {
 		return 0
 	}
-	return max(time.Since(s.raft.LastContact()), 0)
+	return max(time.Since(n.LastContact()), 0)
 }
 
 // Index is the index of the last entry applied to the state.
@@ -230,7 +283,10 @@ func (s *Store) Index() uint64 { return s.fsm.applied.Load() }
 
 // Stats are raft's figures by their known names.
 func (s *Store) Stats() map[string]string {
-	stats := maps.Clone(s.raft.Stats())
+	stats := map[string]string{}
+	if n := s.node.Load(); n != nil {
+		stats = maps.Clone(n.Stats())
+	}
 	stats["fsm_applied_index"] = strconv.FormatUint(s.Index(), 10)
 	return stats
 }
@@ -239,20 +295,25 @@ func (s *Store) Stats() map[string]string {
 // server is still the leader, as a majority confirms, and every write that was
 // acknowledged before the call is applied. Calls that wait share one round.
 func (s *Store) VerifyLeader(ctx context.Context) error {
-	if !s.IsLeader() {
-		return s.notLeader()
+	for {
+		term, changed := s.lead.established()
+		n := s.node.Load()
+		switch {
+		case !s.IsLeader():
+			return s.notLeader()
+		case term != 0 && term == n.CurrentTerm():
+			return s.rounds.join(ctx, s)
+		}
+		// Elected, but entries of former leaders may still be unknown here.
+		select {
+		case <-changed:
+		case <-time.After(retryPause): // it may have lost leadership before it was established
+		case <-ctx.Done():
+			return fault.Newf(fault.NoLeader, "No cluster leader")
+		case <-s.life.Done():
+			return fault.Newf(fault.Unavailable, "the store is closing")
+		}
 	}
-	s.lead.mu.Lock()
-	ready := s.lead.ready
-	s.lead.mu.Unlock()
-	select {
-	case <-ready:
-	case <-ctx.Done():
-		return fault.Newf(fault.NoLeader, "No cluster leader")
-	case <-s.closing:
-		return fault.Newf(fault.Unavailable, "the store is closing")
-	}
-	return s.rounds.join(ctx, s)
 }
 
 // rounds lets the reads that arrive while one round of confirmation runs share
@@ -281,7 +342,7 @@ func (r *rounds) join(ctx context.Context, s *Store) error {
 	select {
 	case <-mine.done:
 		return mine.err
-	case <-s.closing:
+	case <-s.life.Done():
 		return fault.Newf(fault.Unavailable, "the store is closing")
 	case <-ctx.Done():
 		return fault.Newf(fault.Unavailable, "leadership was not confirmed in time: %w", context.Cause(ctx))
@@ -305,16 +366,26 @@ func (r *rounds) run(s *Store) {
 }
 
 // confirm is one round: the commit index first, so that what it covers was
-// committed before a majority confirmed that nobody else could commit since.
+// committed before a majority confirmed that nobody else could commit since. All
+// in one term: a commit index of a term in which this server is not established
+// says nothing.
 func confirm(s *Store) error {
-	committed := s.raft.CommitIndex()
-	if err := s.await(context.Background(), s.raft.VerifyLeader()); err != nil {
+	n := s.node.Load()
+	term, _ := s.lead.established()
+	committed := n.CommitIndex()
+	if term == 0 || term != n.CurrentTerm() {
+		return s.notLeader()
+	}
+	if err := s.await(s.life, n.VerifyLeader()); err != nil {
 		if err = s.explain(err); errors.Is(err, fault.Unknown) {
 			return s.notLeader() // a read has no outcome that could be unknown
 		}
 		return err
 	}
-	if !s.fsm.reached.wait(s.other.lastShown(committed), s.closing, nil) {
+	if n.CurrentTerm() != term {
+		return s.notLeader()
+	}
+	if !s.fsm.reached.wait(s.other.lastShown(committed), s.life.Done(), s.gate.shutting()) {
 		return fault.Newf(fault.Unavailable, "the store is closing")
 	}
 	return nil

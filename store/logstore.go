@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
@@ -28,10 +31,24 @@ import (
 // before any other server answers. raft's own way to do that
 // (RestoreCommittedLogs) hands the entries to a channel that nobody reads yet, and
 // so blocks for ever past 8,192 entries; replay does it instead.
+//
+// A disk that is full is no reason to end: raft-wal cannot go on after a write
+// that failed, so the log is opened anew until that works. Meanwhile the gate is
+// shut, writes fail and reads wait. After any other failed write nobody knows
+// what is on the disk, and the server stops.
 type diskLog struct {
-	*wal.WAL // stable store, FirstIndex, LastIndex, IsMonotonic
-	dir      string
-	mark     *mark
+	dir         string
+	segmentSize int
+	logger      *zap.Logger
+	faults      func(op string) error
+	gate        *gate
+	run         func(func()) bool
+
+	mu   sync.RWMutex
+	wal  *wal.WAL      // nil while it cannot be opened
+	back chan struct{} // closed when it is open again
+
+	mark *mark
 	// committed gives the index known to be committed now.
 	committed func() uint64
 	// damaged is told of an entry that cannot be used, once raft runs; nil before.
@@ -47,35 +64,219 @@ const (
 	metaFile       = "meta"
 )
 
-// openDiskLog opens the log in dir, making it if there is none. It reads the
-// whole of it only in verify.
-func openDiskLog(dir string, segmentSize int, m *mark, logger *zap.Logger) (l *diskLog, err error) {
-	defer func() {
-		// raft-wal indexes by lengths that it read from the file.
-		if p := recover(); p != nil {
-			err = &Damage{Path: dir, What: fmt.Sprintf("the log cannot be opened: %v", p)}
-		}
-	}()
+// openDiskLog opens the log in dir, making it if there is none.
+func openDiskLog(dir string, segmentSize int, m *mark, logger *zap.Logger, faults func(string) error) (*diskLog, error) {
 	if err := durable.MkdirAll(dir); err != nil {
 		return nil, err
 	}
 	if err := removeLeftovers(dir); err != nil {
 		return nil, err
 	}
-	w, err := wal.Open(dir,
-		wal.WithMetaStore(&walMeta{path: filepath.Join(dir, metaFile), acked: m.get().acked}),
-		wal.WithSegmentFiler(segment.NewFiler(dir, privateFS{})),
-		wal.WithSegmentSize(segmentSize),
-		wal.WithLogger(logx.HCLog(logger.Named("wal"))))
+	if faults == nil {
+		faults = func(string) error { return nil }
+	}
+	l := &diskLog{
+		dir: dir, segmentSize: segmentSize, logger: logger, faults: faults, gate: newGate(logger), run: func(func()) bool { return false },
+		mark: m, committed: func() uint64 { return 0 }, other: &otherEntries{},
+	}
+	var err error
+	l.wal, err = l.open()
+	return l, err
+}
+
+func (l *diskLog) open() (w *wal.WAL, err error) {
+	defer func() {
+		// raft-wal indexes by lengths that it read from the file.
+		if p := recover(); p != nil {
+			err = &Damage{Path: l.dir, What: fmt.Sprintf("the log cannot be opened: %v", p)}
+		}
+	}()
+	w, err = wal.Open(l.dir,
+		wal.WithMetaStore(&walMeta{path: filepath.Join(l.dir, metaFile), acked: l.mark.get().acked, faults: l.faults}),
+		wal.WithSegmentFiler(segment.NewFiler(l.dir, privateFS{faults: l.faults})),
+		wal.WithSegmentSize(l.segmentSize),
+		wal.WithLogger(logx.HCLog(l.logger.Named("wal"))))
 	switch {
 	case err == nil:
-		return &diskLog{WAL: w, dir: dir, mark: m, committed: func() uint64 { return 0 }, other: &otherEntries{}}, nil
+		return w, nil
 	case IsDamage(err):
 		return nil, err
 	case errors.Is(err, wal.ErrCorrupt), errors.Is(err, os.ErrNotExist):
-		return nil, &Damage{Path: dir, What: "the log cannot be opened", Err: err}
+		return nil, &Damage{Path: l.dir, What: "the log cannot be opened", Err: err}
 	default:
-		return nil, fmt.Errorf("open log %s: %w", dir, err)
+		return nil, fmt.Errorf("open log %s: %w", l.dir, err)
+	}
+}
+
+// arm hands the log to raft. It makes sure first that the disk takes a write:
+// raft would end the process by a panic.
+func (l *diskLog) arm(closing <-chan struct{}, fail func(error), committed func() uint64) error {
+	term, err := l.GetUint64(keyCurrentTerm)
+	if err == nil {
+		err = l.SetUint64(keyCurrentTerm, term)
+	}
+	if err != nil {
+		return fmt.Errorf("the raft log in %s cannot be written: %w", l.dir, err)
+	}
+	l.closing, l.damaged, l.committed = closing, fail, committed
+	return nil
+}
+
+// keyCurrentTerm is raft's own name for its term in the stable store.
+var keyCurrentTerm = []byte("CurrentTerm")
+
+// reading reads the log, waiting until it is open.
+func reading[T any](l *diskLog, f func(*wal.WAL) (T, error)) (T, error) {
+	for {
+		l.mu.RLock()
+		if l.wal != nil {
+			defer l.mu.RUnlock()
+			return f(l.wal)
+		}
+		back := l.back
+		l.mu.RUnlock()
+		select {
+		case <-back:
+		case <-l.closing:
+			runtime.Goexit() // raft is ending, and knows no error here
+		}
+	}
+}
+
+// writing writes to the log, or its stable values, with an eye on how long it takes.
+func (l *diskLog) writing(f func(*wal.WAL) error) error {
+	err := l.gate.watch(func() error {
+		l.mu.RLock()
+		defer l.mu.RUnlock()
+		if l.wal == nil {
+			return errDiskFull
+		}
+		return f(l.wal)
+	})
+	switch {
+	case err == nil, l.damaged == nil, errors.Is(err, errDiskFull), errors.Is(err, wal.ErrClosed):
+		return err
+	case diskFull(err), errors.Is(err, wal.ErrSealed): // sealed: the next segment could not be made
+		l.reopen(err)
+		return errDiskFull
+	default:
+		l.damaged(fmt.Errorf("the raft log in %s cannot be written: %w. This server stops: what the disk holds is not known any more. Look at the disk, then start the server again", l.dir, err))
+		return err
+	}
+}
+
+var errDiskFull = errors.New("the disk is full")
+
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// reopenPause lies between attempts to write to a disk that is full.
+const reopenPause = 500 * time.Millisecond
+
+// reopen closes the log and opens it as soon as the disk takes that.
+func (l *diskLog) reopen(cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wal == nil {
+		return
+	}
+	if err := l.wal.Close(); err != nil {
+		l.logger.Warn("cannot close the log", zap.Error(err))
+	}
+	l.wal, l.back = nil, make(chan struct{})
+	release := l.gate.hold("the log cannot be written: " + cause.Error() + "; make room on the disk of " + l.dir)
+	l.run(func() {
+		defer release()
+		tick := time.NewTicker(reopenPause)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-l.closing:
+				return
+			}
+			w, err := l.again()
+			switch {
+			case err == nil:
+				l.mu.Lock()
+				l.wal = w
+				close(l.back)
+				l.mu.Unlock()
+				return
+			case !diskFull(err):
+				l.damaged(err)
+				return
+			}
+		}
+	})
+}
+
+// again opens the log as raft knows it: without entries whose writing failed.
+func (l *diskLog) again() (*wal.WAL, error) {
+	w, err := l.open()
+	if err != nil {
+		return nil, err
+	}
+	last, err := w.LastIndex()
+	if acked := l.mark.get().acked; err == nil && last > acked {
+		err = w.DeleteRange(acked+1, last)
+	} else if err == nil && last < acked {
+		err = &Damage{Path: l.dir, What: fmt.Sprintf("entries up to %d were stored, but the log now ends at %d", acked, last)}
+	}
+	if err == nil { // room for what changes with the term, too
+		var term uint64
+		if term, err = w.GetUint64(keyCurrentTerm); err == nil {
+			err = w.SetUint64(keyCurrentTerm, term)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+// FirstIndex implements raft.LogStore.
+func (l *diskLog) FirstIndex() (uint64, error) { return reading(l, (*wal.WAL).FirstIndex) }
+
+// LastIndex implements raft.LogStore.
+func (l *diskLog) LastIndex() (uint64, error) { return reading(l, (*wal.WAL).LastIndex) }
+
+// IsMonotonic implements raft.MonotonicLogStore.
+func (l *diskLog) IsMonotonic() bool { return true }
+
+// Get implements raft.StableStore.
+func (l *diskLog) Get(key []byte) ([]byte, error) {
+	return reading(l, func(w *wal.WAL) ([]byte, error) { return w.Get(key) })
+}
+
+// GetUint64 implements raft.StableStore.
+func (l *diskLog) GetUint64(key []byte) (uint64, error) {
+	return reading(l, func(w *wal.WAL) (uint64, error) { return w.GetUint64(key) })
+}
+
+// Set implements raft.StableStore.
+func (l *diskLog) Set(key, value []byte) error {
+	return l.writing(func(w *wal.WAL) error { return w.Set(key, value) })
+}
+
+// SetUint64 implements raft.StableStore. raft does not go on without its term: it
+// would end the process. So that waits until the disk takes it.
+func (l *diskLog) SetUint64(key []byte, value uint64) error {
+	for {
+		err := l.writing(func(w *wal.WAL) error { return w.SetUint64(key, value) })
+		if err == nil || l.damaged == nil || !bytes.Equal(key, keyCurrentTerm) {
+			return err
+		}
+		if !errors.Is(err, errDiskFull) {
+			<-l.closing // the store was told
+		}
+		_, _ = l.LastIndex() // waits for the log, or ends with the store
+		select {
+		case <-l.closing:
+			runtime.Goexit()
+		default:
+		}
 	}
 }
 
@@ -95,10 +296,16 @@ func (l *diskLog) StoreLogs(logs []*raft.Log) error {
 		sealed[i] = &c
 		l.other.note(log)
 	}
-	if err := l.WAL.StoreLogs(sealed); err != nil {
+	return l.writing(func(w *wal.WAL) error {
+		err := l.faults("log")
+		if err == nil {
+			err = w.StoreLogs(sealed)
+		}
+		if err == nil {
+			err = l.mark.set(logs[len(logs)-1].Index, committed, false)
+		}
 		return err
-	}
-	return l.mark.set(logs[len(logs)-1].Index, committed, false)
+	})
 }
 
 // GetLog implements raft.LogStore. Once raft runs it does not return from a
@@ -123,7 +330,8 @@ func (l *diskLog) read(index uint64, log *raft.Log) (committed uint64, err error
 			err = l.damage(index, fmt.Sprint(p), nil)
 		}
 	}()
-	if err := l.WAL.GetLog(index, log); err != nil {
+	_, err = reading(l, func(w *wal.WAL) (struct{}, error) { return struct{}{}, w.GetLog(index, log) })
+	if err != nil {
 		if errors.Is(err, raft.ErrLogNotFound) || errors.Is(err, wal.ErrClosed) {
 			return 0, err
 		}
@@ -168,18 +376,23 @@ func (l *diskLog) DeleteRange(first, last uint64) error {
 			return err
 		}
 	}
-	return l.WAL.DeleteRange(first, last)
+	return l.writing(func(w *wal.WAL) error { return w.DeleteRange(first, last) })
 }
 
 // close syncs the mark, with what is known to be committed, and closes the log.
 // A log that raft never got is left exactly as it is.
 func (l *diskLog) close() error {
-	if l.damaged == nil {
-		return errors.Join(l.WAL.Close(), l.mark.close())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var err error
+	if l.wal != nil {
+		err = l.wal.Close()
 	}
-	m := l.mark.get()
-	committed := max(m.committed, min(l.committed(), m.acked))
-	return errors.Join(l.WAL.Close(), l.mark.set(m.acked, committed, true), l.mark.close())
+	if l.damaged != nil {
+		m := l.mark.get()
+		err = errors.Join(err, l.mark.set(m.acked, max(m.committed, min(l.committed(), m.acked)), true))
+	}
+	return errors.Join(err, l.mark.close())
 }
 
 // damage makes the error about an entry, with the segment file that holds it.
@@ -231,6 +444,7 @@ func checksum(log *raft.Log, committed uint64) uint32 {
 // has reached an index must wait for the last command up to it.
 type otherEntries struct {
 	mu   sync.Mutex
+	last uint64 // noted
 	runs []run
 }
 
@@ -251,17 +465,25 @@ func (o *otherEntries) note(log *raft.Log) {
 		}
 		o.runs = o.runs[:n-1]
 	}
-	if log.Type == raft.LogCommand || log.Type == raft.LogConfiguration {
-		return
+	if log.Index > o.last+1 {
+		// What lies between came as a snapshot, which was restored before this.
+		o.add(run{o.last + 1, log.Index - 1})
 	}
-	if n := len(o.runs); n > 0 && o.runs[n-1].last+1 == log.Index {
-		o.runs[n-1].last = log.Index
+	o.last = log.Index
+	if log.Type != raft.LogCommand && log.Type != raft.LogConfiguration {
+		o.add(run{log.Index, log.Index})
+	}
+}
+
+func (o *otherEntries) add(r run) {
+	if n := len(o.runs); n > 0 && o.runs[n-1].last+1 == r.first {
+		o.runs[n-1].last = r.last
 		return
 	}
 	if len(o.runs) == keepRuns {
 		o.runs = append(o.runs[:0], o.runs[1:]...)
 	}
-	o.runs = append(o.runs, run{log.Index, log.Index})
+	o.runs = append(o.runs, r)
 }
 
 // lastShown is the highest index up to index whose entry the FSM is shown.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
@@ -13,8 +14,12 @@ import (
 	"consul.internal/catalog"
 	"consul.internal/internal/fault"
 	"consul.internal/internal/logx"
+	"consul.internal/rpc"
 	"consul.internal/store/state"
 )
+
+// ServerID is a node ID as raft has it, so that whoever gives Deps need not know raft.
+type ServerID = raft.ServerID
 
 // Deps is what a store needs from others.
 type Deps struct {
@@ -24,6 +29,20 @@ type Deps struct {
 	Transport raft.Transport
 	// Feed gets every change of the catalog in order; it must be quick. May be nil.
 	Feed func(catalog.Batch)
+
+	// What follows may be nil on a server that stands alone.
+
+	// Address tells where a server is now, as the pool knows it; else the address
+	// in raft's configuration holds.
+	Address func(id raft.ServerID) (string, bool)
+	// Pool lists the servers of the datacenter, this one among them, whatever their status.
+	Pool func() []Candidate
+	// Peers reaches other servers.
+	Peers Peers
+	// Demote asks the leader, wherever it is, to take this server's vote.
+	Demote func(context.Context, *rpc.RaftDemoteRequest) (*rpc.RaftDemoteReply, error)
+	// Forget tells the pool that autopilot has removed a failed server.
+	Forget func(Candidate)
 }
 
 // Store is one server's part of the replicated state.
@@ -34,17 +53,29 @@ type Store struct {
 	state  *state.State
 	fsm    *fsm
 
-	raft  *raft.Raft
-	disk  *disk // nil in memory
+	node  atomic.Pointer[node] // nil while raft does not run
+	disk  *disk                // nil in memory
 	other *otherEntries
+	gate  *gate
 
 	failed  chan error
-	closing chan struct{}
+	life    context.Context // ends when the store closes
+	end     context.CancelFunc
 	stopped chan struct{} // closed once raft has shut down
 	once    sync.Once
 	work    group
 	lead    leadership
 	rounds  rounds
+	former  *Former
+	pilot   *Autopilot
+}
+
+// node is a running raft with what it stands on.
+type node struct {
+	*raft.Raft
+	stable raft.StableStore
+	snaps  raft.SnapshotStore
+	door   *door
 }
 
 // New checks the configuration and makes a store. It opens nothing.
@@ -54,6 +85,9 @@ func New(cfg Config, deps Deps) (*Store, error) {
 	}
 	if deps.Transport == nil || deps.Logger == nil {
 		return nil, errors.New("store: a transport and a logger are needed")
+	}
+	if cfg.Expect > 1 && (deps.Pool == nil || deps.Peers == nil) {
+		return nil, errors.New("store: a pool and peers are needed where several servers are expected")
 	}
 	if cfg.segmentSize == 0 {
 		cfg.segmentSize = segmentSize
@@ -68,10 +102,12 @@ func New(cfg Config, deps Deps) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, deps: deps, logger: deps.Logger, state: state.New(deps.Feed),
-		other: &otherEntries{}, failed: make(chan error, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
+		other: &otherEntries{}, failed: make(chan error, 1), stopped: make(chan struct{}), gate: newGate(deps.Logger),
 	}
+	s.life, s.end = context.WithCancel(context.Background())
 	s.fsm = &fsm{state: s.state, codec: commands, decoders: decoders(commands), image: image{images}, fail: s.fail}
 	s.lead.init(s)
+	s.former, s.pilot = newFormer(s), newAutopilot(s)
 	return s, nil
 }
 
@@ -90,8 +126,18 @@ func (s *Store) fail(err error) {
 	}
 }
 
+// Former founds the cluster together with other servers.
+func (s *Store) Former() *Former { return s.former }
+
+// Members changes who belongs to the raft cluster.
+func (s *Store) Members() Members { return Members{s} }
+
+// Autopilot keeps the raft cluster at full strength.
+func (s *Store) Autopilot() *Autopilot { return s.pilot }
+
 // Open reads back what is on disk and starts raft. When it returns, State holds
 // everything that this server knows to be committed; Ready waits for the rest.
+// A server among several whose data are damaged opens without raft and heals.
 func (s *Store) Open(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
@@ -100,51 +146,86 @@ func (s *Store) Open(ctx context.Context) (err error) {
 	}()
 	rc := s.cfg.raft()
 	rc.Logger = logx.HCLog(s.logger.Named("raft"))
-	notify := make(chan bool, 16) // leadership changes faster than they can be told are not expected
-	rc.NotifyCh = notify
-	var (
-		logs   raft.LogStore
-		stable raft.StableStore
-		snaps  raft.SnapshotStore
-		known  replayed
-	)
+	d := newDoor(s.deps.Transport, s.gate, s.deps.Address, s.work.run)
+	d.votes = s.former.vote
 	if s.cfg.DataDir == "" {
 		mem := memoryLog{raft.NewInmemStore(), s.other}
-		logs, stable, snaps = mem, mem, raft.NewInmemSnapshotStore()
-	} else {
-		s.disk = &disk{dir: filepath.Join(s.cfg.DataDir, "raft"), nodeID: rc.LocalID, segmentSize: s.cfg.segmentSize, fsm: s.fsm, logger: s.logger}
-		if known, err = s.disk.open(ctx); err != nil {
+		f := founder{rc: rc, logs: mem, stable: mem, snaps: raft.NewInmemSnapshotStore(), transport: d}
+		return s.start(f, replayed{})
+	}
+	s.disk = &disk{dir: filepath.Join(s.cfg.DataDir, "raft"), nodeID: rc.LocalID, segmentSize: s.cfg.segmentSize, fsm: s.fsm, logger: s.logger, gate: s.gate, run: s.work.run, faults: s.cfg.faults}
+	known, err := s.disk.open(ctx)
+	if err == nil {
+		err = s.former.load(s.disk.dir)
+	}
+	f := founder{disk: s.disk, rc: rc, transport: d}
+	if err != nil {
+		return heal(s, f, err)
+	}
+	return s.start(f.on(s.disk), known)
+}
+
+// start starts raft on what has been read back.
+func (s *Store) start(f founder, known replayed) (err error) {
+	d := f.transport.(*door)
+	if s.disk != nil {
+		s.other = s.disk.log.other
+		if known, err = s.disk.recoverPeers(f, known); err != nil {
 			return err
 		}
-		s.other = s.disk.log.other
-		logs, stable, snaps = s.disk.log, s.disk.log, s.disk.snaps
+		if err := s.disk.checkMember(known); err != nil {
+			return err
+		}
 	}
-	f := founder{disk: s.disk, rc: rc, logs: logs, stable: stable, snaps: snaps, transport: s.deps.Transport}
-	if s.lead.clusterID, err = f.found(s.state.Cluster().ID, s.cfg.Bootstrap, known.last); err != nil {
+	if s.disk != nil && known.last == 0 {
+		if m, found := readMemory(s.disk.dir); found && m.others(s.cfg.NodeID) > 0 {
+			// Its data were removed, but it belongs to a cluster: it founds none.
+			s.cfg.Bootstrap, s.cfg.Expect = false, 0
+		}
+	}
+	id, err := f.found(s.state.Cluster().ID, s.cfg.Bootstrap, known.last)
+	if err != nil {
 		return err
 	}
-	cached, err := raft.NewLogCache(cachedEntries, logs)
+	if id == "" && known.last > 0 {
+		id = s.former.ClusterID() // founded, and cut short before the log said so
+	}
+	s.lead.found(id)
+	cached, err := raft.NewLogCache(cachedEntries, f.logs)
 	if err != nil {
 		return err
 	}
 	if s.disk != nil {
-		log := s.disk.log
-		log.closing, log.damaged, log.committed = s.closing, s.fail, s.fsm.applied.Load
+		if err := s.disk.log.arm(s.life.Done(), s.fail, s.fsm.applied.Load); err != nil {
+			return err
+		}
 	}
-	if s.raft, err = raft.NewRaft(rc, s.fsm, cached, stable, snaps, s.deps.Transport); err != nil {
+	notify := make(chan bool, 16) // leadership changes faster than they can be told are not expected
+	f.rc.NotifyCh = notify
+	r, err := raft.NewRaft(f.rc, s.fsm, cached, f.stable, f.snaps, d)
+	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	n := &node{r, f.stable, f.snaps, d}
+	s.node.Store(n)
+	d.open()
 	observations := make(chan raft.Observation, 16) // leader changes; none is lost in practice, and only a log line hangs on it
 	observer := raft.NewObserver(observations, false, func(o *raft.Observation) bool {
 		_, ok := o.Data.(raft.LeaderObservation)
 		return ok
 	})
-	s.raft.RegisterObserver(observer)
+	r.RegisterObserver(observer)
 	s.work.run(func() {
-		defer s.raft.DeregisterObserver(observer)
+		defer r.DeregisterObserver(observer)
 		s.lead.follow(notify, observations)
 	})
-	s.work.run(func() { standAlone(s.raft, rc.LocalID, s.deps.Transport, s.logger) })
+	s.work.run(func() { standAlone(n, f.rc.LocalID, s.logger) })
+	if s.cfg.Expect > 1 {
+		s.work.run(s.former.run)
+	}
+	if s.disk != nil && s.deps.Pool != nil {
+		s.work.run(func() { rememberPeers(s) })
+	}
 	return nil
 }
 
@@ -152,9 +233,10 @@ func (s *Store) Open(ctx context.Context) (err error) {
 func (s *Store) Close() error {
 	var errs []error
 	s.once.Do(func() {
-		close(s.closing)
-		if s.raft != nil {
-			errs = append(errs, s.raft.Shutdown().Error()) // closes the transport, too
+		s.end()
+		s.work.drain() // nothing begins any more; a server that heals may just have started raft
+		if n := s.node.Load(); n != nil {
+			errs = append(errs, n.Shutdown().Error()) // closes the transport, too
 		} else if c, ok := s.deps.Transport.(raft.WithClose); ok {
 			errs = append(errs, c.Close())
 		}
@@ -165,18 +247,24 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
+// running is raft, or the error that says why it does not run.
+func (s *Store) running() (*node, error) {
+	if n := s.node.Load(); n != nil {
+		return n, nil
+	}
+	return nil, fault.Newf(fault.NoLeader, "No cluster leader")
+}
+
 // Snapshot takes a snapshot now and shortens the log.
 func (s *Store) Snapshot(ctx context.Context) error {
-	err := s.await(ctx, s.raft.Snapshot())
-	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+	n, err := s.running()
+	if err != nil {
+		return err
+	}
+	if err = s.await(ctx, n.Snapshot()); errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return nil
 	}
 	return err
-}
-
-// TransferLeadership hands leadership to another server, and returns when that is done.
-func (s *Store) TransferLeadership(ctx context.Context) error {
-	return s.await(ctx, s.raft.LeadershipTransfer())
 }
 
 // await waits for a future as long as ctx lasts. The future's outcome is not
@@ -191,6 +279,8 @@ func (s *Store) await(ctx context.Context, f raft.Future) error {
 		return err
 	case <-s.stopped:
 		return fault.Newf(fault.Unknown, "the store is closed")
+	case <-s.gate.shutting():
+		return fault.With(fault.Unknown, errGateShut)
 	case <-ctx.Done():
 		return fault.Newf(fault.Unknown, "gave up waiting: %w", context.Cause(ctx))
 	}
@@ -211,6 +301,13 @@ func (g *group) run(f func()) bool {
 		g.wg.Go(f)
 	}
 	return !g.ended
+}
+
+// drain lets nothing begin any more.
+func (g *group) drain() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended = true
 }
 
 // end waits for all that runs.

@@ -326,7 +326,7 @@ func TestFirstStartCutShort(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			l, err := openDiskLog(filepath.Join(dir, "wal"), 1<<20, m, zap.NewNop())
+			l, err := openDiskLog(filepath.Join(dir, "wal"), 1<<20, m, zap.NewNop(), nil)
 			if err != nil {
 				return err
 			}
@@ -487,7 +487,7 @@ func TestUnknownCommandStops(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				f := s.raft.Apply(cmd, 0)
+				f := s.node.Load().Apply(cmd, 0)
 				if err := f.Error(); err != nil {
 					t.Fatal(err)
 				}

@@ -1,8 +1,12 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -19,6 +23,14 @@ const (
 	transportTimeout = 10 * time.Second
 )
 
+// Layer is where raft's connections come from. Dial names the server that it
+// wants beside its address, so that whoever answers there can say that it is
+// another one. Addr is the address that other servers use.
+type Layer interface {
+	net.Listener
+	Dial(ctx context.Context, addr, nodeID string) (net.Conn, error)
+}
+
 // ListenTCP makes a raft transport of its own port. advertise, which may be nil,
 // is the address that other servers use.
 func ListenTCP(bind string, advertise net.Addr, logger *zap.Logger) (*raft.NetworkTransport, error) {
@@ -29,9 +41,221 @@ func ListenTCP(bind string, advertise net.Addr, logger *zap.Logger) (*raft.Netwo
 	return t, nil
 }
 
-// NewTransport makes a raft transport over connections that somebody else accepts.
-func NewTransport(layer raft.StreamLayer, logger *zap.Logger) *raft.NetworkTransport {
-	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: layer, MaxPool: transportConns, Timeout: transportTimeout, Logger: logx.HCLog(logger.Named("raft")),
+// NewTransport makes a raft transport over connections that a layer opens and accepts.
+func NewTransport(layer Layer, logger *zap.Logger) raft.Transport {
+	return named{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: stream{layer}, MaxPool: transportConns, Timeout: transportTimeout, Logger: logx.HCLog(logger.Named("raft")),
+	})}
+}
+
+// named carries the node ID of each call's target to the layer. raft's transport
+// keeps its connections by address and dials by address only, so for it an
+// address is "id@host:port"; nobody else gets to see that.
+type named struct{ *raft.NetworkTransport }
+
+func at(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
+	return raft.ServerAddress(string(id) + "@" + string(addr))
+}
+
+func (t named) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
+	return t.NetworkTransport.AppendEntriesPipeline(id, at(id, addr))
+}
+
+func (t named) AppendEntries(id raft.ServerID, addr raft.ServerAddress, in *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) error {
+	return t.NetworkTransport.AppendEntries(id, at(id, addr), in, out)
+}
+
+func (t named) RequestVote(id raft.ServerID, addr raft.ServerAddress, in *raft.RequestVoteRequest, out *raft.RequestVoteResponse) error {
+	return t.NetworkTransport.RequestVote(id, at(id, addr), in, out)
+}
+
+func (t named) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, in *raft.RequestPreVoteRequest, out *raft.RequestPreVoteResponse) error {
+	return t.NetworkTransport.RequestPreVote(id, at(id, addr), in, out)
+}
+
+func (t named) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, in *raft.InstallSnapshotRequest, out *raft.InstallSnapshotResponse, data io.Reader) error {
+	return t.NetworkTransport.InstallSnapshot(id, at(id, addr), in, out, data)
+}
+
+func (t named) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, in *raft.TimeoutNowRequest, out *raft.TimeoutNowResponse) error {
+	return t.NetworkTransport.TimeoutNow(id, at(id, addr), in, out)
+}
+
+// stream gives raft's transport a layer in the form that it wants.
+type stream struct{ Layer }
+
+func (s stream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	at := strings.LastIndexByte(string(addr), '@')
+	return s.Layer.Dial(ctx, string(addr[at+1:]), string(addr[:max(at, 0)]))
+}
+
+// door is the transport as raft gets it: it finds servers by their ID wherever
+// they are now, closes while the disk does not take writes, and keeps votes back
+// that a pledge forbids.
+type door struct {
+	raft.Transport
+	gate    *gate
+	votes   func(raft.RPC, func(raft.RPC)) // passes a request for a vote on, or answers it
+	address func(raft.ServerID) (string, bool)
+	run     func(func()) bool
+	in      chan raft.RPC
+	ended   chan struct{}
+}
+
+var errNoPreVote = errors.New("the transport knows no pre-vote")
+
+// newDoor begins to take calls from t.
+func newDoor(t raft.Transport, g *gate, address func(raft.ServerID) (string, bool), run func(func()) bool) *door {
+	return &door{Transport: t, gate: g, address: address, run: run, in: make(chan raft.RPC), ended: make(chan struct{})}
+}
+
+// open lets calls through until the door is closed.
+func (d *door) open() {
+	d.run(func() {
+		for {
+			select {
+			case call := <-d.Transport.Consumer():
+				d.pass(call)
+			case <-d.ended:
+				return
+			}
+		}
 	})
+}
+
+func (d *door) pass(call raft.RPC) {
+	switch call.Command.(type) {
+	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest, *raft.TimeoutNowRequest:
+		if d.votes != nil {
+			d.votes(call, d.hand)
+			return
+		}
+	}
+	d.hand(call)
+}
+
+// hand gives a call to raft, which may be stuck in a write.
+func (d *door) hand(call raft.RPC) {
+	shut := d.gate.shutting()
+	select {
+	case <-shut:
+		call.Respond(nil, errGateShut)
+		return
+	default:
+	}
+	select {
+	case d.in <- call:
+	case <-shut:
+		call.Respond(nil, errGateShut)
+	case <-d.ended:
+		call.Respond(nil, raft.ErrTransportShutdown)
+	}
+}
+
+func (d *door) to(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
+	if d.address != nil {
+		if now, ok := d.address(id); ok {
+			return raft.ServerAddress(now)
+		}
+	}
+	return addr
+}
+
+// Consumer implements raft.Transport.
+func (d *door) Consumer() <-chan raft.RPC { return d.in }
+
+// SetHeartbeatHandler implements raft.Transport.
+func (d *door) SetHeartbeatHandler(handle func(raft.RPC)) {
+	d.Transport.SetHeartbeatHandler(func(call raft.RPC) {
+		if d.gate.isShut() {
+			call.Respond(nil, errGateShut)
+			return
+		}
+		handle(call)
+	})
+}
+
+// AppendEntriesPipeline implements raft.Transport.
+func (d *door) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
+	if d.gate.isShut() {
+		return nil, errGateShut
+	}
+	p, err := d.Transport.AppendEntriesPipeline(id, d.to(id, addr))
+	if err != nil {
+		return nil, err
+	}
+	return pipeline{p, d.gate}, nil
+}
+
+// AppendEntries implements raft.Transport.
+func (d *door) AppendEntries(id raft.ServerID, addr raft.ServerAddress, in *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) error {
+	if d.gate.isShut() {
+		return errGateShut
+	}
+	return d.Transport.AppendEntries(id, d.to(id, addr), in, out)
+}
+
+// RequestVote implements raft.Transport.
+func (d *door) RequestVote(id raft.ServerID, addr raft.ServerAddress, in *raft.RequestVoteRequest, out *raft.RequestVoteResponse) error {
+	if d.gate.isShut() {
+		return errGateShut
+	}
+	return d.Transport.RequestVote(id, d.to(id, addr), in, out)
+}
+
+// RequestPreVote implements raft.WithPreVote.
+func (d *door) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, in *raft.RequestPreVoteRequest, out *raft.RequestPreVoteResponse) error {
+	t, ok := d.Transport.(raft.WithPreVote)
+	switch {
+	case !ok:
+		return errNoPreVote
+	case d.gate.isShut():
+		return errGateShut
+	}
+	return t.RequestPreVote(id, d.to(id, addr), in, out)
+}
+
+// InstallSnapshot implements raft.Transport.
+func (d *door) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, in *raft.InstallSnapshotRequest, out *raft.InstallSnapshotResponse, data io.Reader) error {
+	if d.gate.isShut() {
+		return errGateShut
+	}
+	return d.Transport.InstallSnapshot(id, d.to(id, addr), in, out, data)
+}
+
+// TimeoutNow implements raft.Transport.
+func (d *door) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, in *raft.TimeoutNowRequest, out *raft.TimeoutNowResponse) error {
+	return d.Transport.TimeoutNow(id, d.to(id, addr), in, out)
+}
+
+// CloseStreams ends idle connections where the transport has any.
+func (d *door) CloseStreams() {
+	if c, ok := d.Transport.(interface{ CloseStreams() }); ok {
+		c.CloseStreams()
+	}
+}
+
+// Close implements raft.WithClose. It is called once.
+func (d *door) Close() error {
+	close(d.ended)
+	if c, ok := d.Transport.(raft.WithClose); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// pipeline stops at a shut gate: even an empty message in it tells the follower
+// that its leader is well.
+type pipeline struct {
+	raft.AppendPipeline
+	gate *gate
+}
+
+func (p pipeline) AppendEntries(in *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	if p.gate.isShut() {
+		return nil, errGateShut
+	}
+	return p.AppendPipeline.AppendEntries(in, out)
 }

@@ -30,6 +30,8 @@ type walMeta struct {
 	acked uint64 // the log must reach this index
 	mu    sync.Mutex
 	doc   metaDoc
+
+	faults func(op string) error
 }
 
 type metaDoc struct {
@@ -87,6 +89,9 @@ func (m *walMeta) save(doc metaDoc) error {
 	if err != nil {
 		return err
 	}
+	if err := m.faults("meta"); err != nil {
+		return err
+	}
 	if err := durable.WriteFile(m.path, slices.Concat([]byte(metaHead(body)), []byte("\n"), body)); err != nil {
 		return err
 	}
@@ -125,9 +130,15 @@ func (m *walMeta) SetStable(key, value []byte) error {
 func (m *walMeta) Close() error { return nil }
 
 // privateFS is raft-wal's file system with segments that only their owner reads.
-type privateFS struct{ *walfs.FS }
+type privateFS struct {
+	*walfs.FS
+	faults func(op string) error
+}
 
 func (p privateFS) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	if err := p.faults("segment"); err != nil {
+		return nil, err
+	}
 	f, err := p.FS.Create(dir, name, size)
 	if err != nil {
 		return nil, err

@@ -255,4 +255,13 @@ func TestLocal(t *testing.T) {
 	if a, _, err := l.Address(t.Context(), "", netip.MustParseAddr("192.0.2.1")); a == nil || err != nil {
 		t.Errorf("address: %+v %v", a, err)
 	}
+	age := 2 * time.Second
+	l.Aging(func() time.Duration { return age }, 2*time.Second)
+	if st, err := l.State(t.Context(), ""); st.Stale || err != nil {
+		t.Errorf("confirmed %s ago: %+v %v", age, st, err)
+	}
+	age++
+	if _, st, err := l.Service(t.Context(), "", "web"); !st.Stale || st.Age != age || err != nil {
+		t.Errorf("confirmed %s ago: %+v %v", age, st, err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	"consul.internal/catalog"
 	"consul.internal/internal/fault"
@@ -15,8 +16,9 @@ var ErrNotReady = fault.Newf(fault.Unavailable, "the catalog of this datacenter 
 
 // State is how fresh an answer from a view is.
 type State struct {
-	Index uint64 // the catalog's index that the answer holds at least
-	Stale bool   // the view has lost its source and may be behind
+	Index uint64        // the catalog's index that the answer holds at least
+	Stale bool          // the view has lost its source and may be behind
+	Age   time.Duration // how long ago the answer was certainly right; 0 is now
 }
 
 // Local answers questions about the own datacenter from one directory. Its
@@ -28,11 +30,20 @@ type State struct {
 type Local struct {
 	datacenter string
 	dir        *Directory
+	age        func() time.Duration
+	staleAfter time.Duration
 }
 
 // NewLocal returns a Local for the datacenter that dir is fed from.
 func NewLocal(datacenter string, dir *Directory) *Local {
-	return &Local{datacenter: datacenter, dir: dir}
+	return &Local{datacenter: datacenter, dir: dir, age: func() time.Duration { return 0 }}
+}
+
+// Aging has answers called stale when what they are made of has not been
+// confirmed for longer than after; age tells for how long.
+func (l *Local) Aging(age func() time.Duration, after time.Duration) *Local {
+	l.age, l.staleAfter = age, after
+	return l
 }
 
 // Service returns what is known of a service; an empty datacenter is the own one.
@@ -71,7 +82,8 @@ func (l *Local) state(datacenter string) (State, error) {
 	if datacenter != "" && !catalog.EqualFold(datacenter, l.datacenter) {
 		return State{}, fault.Newf(fault.NotFound, "no datacenter %q is known here", datacenter)
 	}
-	st := State{Index: l.dir.Index()}
+	st := State{Index: l.dir.Index(), Age: l.age()}
+	st.Stale = st.Age > l.staleAfter
 	if !l.dir.Ready() {
 		return st, ErrNotReady
 	}

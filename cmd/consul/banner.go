@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -25,8 +26,6 @@ func banner(s *configs.Settings, nodeID string) string {
 	if policy == "" {
 		policy = "allow"
 	}
-	// TLS is not built yet: these lines say what holds without it.
-	const noTLS = "Verify Incoming: false, Verify Outgoing: false, Min Version: TLSv1_2"
 	var b strings.Builder
 	line := func(key, format string, args ...any) {
 		fmt.Fprintf(&b, "%*s: %s\n", bannerKeyWidth, key, fmt.Sprintf(format, args...))
@@ -45,9 +44,12 @@ func banner(s *configs.Settings, nodeID string) string {
 	line("Auto-Encrypt-TLS", "false")
 	line("ACL Enabled", "%v", s.ACL.Enabled)
 	line("ACL Default Policy", "%s", policy)
-	line("HTTPS TLS", noTLS)
+	tls := func(p configs.TLSPart) string {
+		return fmt.Sprintf("Verify Incoming: %v, Verify Outgoing: %v, Min Version: %s", p.VerifyIncoming, p.VerifyOutgoing, cmp.Or(p.MinVersion, "TLSv1_2"))
+	}
+	line("HTTPS TLS", "%s", tls(s.TLS.HTTPS))
 	line("gRPC TLS", "Min Version: TLSv1_2")
-	line("Internal RPC TLS", noTLS+" (Verify Hostname: false)")
+	line("Internal RPC TLS", "%s (Verify Hostname: %v)", tls(s.TLS.InternalRPC), s.TLS.InternalRPC.VerifyServerHostname)
 	b.WriteString("\n==> Log data will now stream in as it occurs:\n\n")
 	return b.String()
 }

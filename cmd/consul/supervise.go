@@ -65,9 +65,7 @@ func (p *process) follow(ctx context.Context, cancel context.CancelFunc, wg *syn
 			return exitCode(errors.Join(p.err(), p.shut(signals)), p.log), nil
 		case err := <-reloaded:
 			reloaded = nil
-			if err != nil {
-				p.log.Error("Reload failed; the agent goes on with the configuration it had", zap.Error(err))
-			}
+			p.reloadEnded(err)
 			if again {
 				again = false
 				startReload()
@@ -82,21 +80,30 @@ func (p *process) follow(ctx context.Context, cancel context.CancelFunc, wg *syn
 			case sig == syscall.SIGHUP:
 				startReload()
 			default:
-				return p.end(ctx, cancel, sig, signals, opened)
+				return p.end(ctx, cancel, sig, signals, opened, reloaded)
 			}
 		}
+	}
+}
+
+func (p *process) reloadEnded(err error) {
+	if err != nil {
+		p.log.Error("Reload failed; the agent goes on with the configuration it had", zap.Error(err))
 	}
 }
 
 // end shuts the agent down after sig. An interrupted agent that does not leave
 // ends with 1, as scripts know it; one that was told to terminate ends with 0,
 // so that stopping a service is no failure.
-func (p *process) end(ctx context.Context, cancel context.CancelFunc, sig os.Signal, signals <-chan os.Signal, opened <-chan error) (int, error) {
+func (p *process) end(ctx context.Context, cancel context.CancelFunc, sig os.Signal, signals <-chan os.Signal, opened, reloaded <-chan error) (int, error) {
 	p.notify(stateStopping)
 	graceful := sig == os.Interrupt && p.leaveOnInterrupt || sig == syscall.SIGTERM && p.leaveOnTerminate
 	ended := make(chan error, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		if reloaded != nil { // what was asked for before is not forgotten
+			p.reloadEnded(<-reloaded)
+		}
 		var err error
 		switch {
 		case opened != nil: // not ready yet: nothing to leave

@@ -44,6 +44,9 @@ func load(t *testing.T) *tree {
 			if name := d.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "build") {
 				return filepath.SkipDir
 			}
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != root {
+				return filepath.SkipDir // a module of its own, never linked
+			}
 			return nil
 		}
 		if !strings.HasSuffix(path, ".go") {

@@ -43,6 +43,7 @@ func (s *State) NodeChecks(ws memdb.WatchSet, node string) (uint64, []*catalog.C
 		ch, _, err := tx.FirstWatch(tableChecks, primary+"_prefix", nodeKey(node))
 		must(err)
 		ws.Add(ch)
+		watched[*catalog.Node](tx, ws, tableNodes, byUUID, uuidKey(node))
 	}
 	return indexAt(tx, ws, keyNodeChecks+catalog.Fold(node), absent), checks
 }
@@ -78,13 +79,16 @@ func (t *Txn) ensureCheck(node *catalog.Node, in *catalog.Check) error {
 	}
 	c.ServiceName, c.ServiceTags = "", []string{} // clients know no absent list
 	if c.ServiceID != "" {
-		row, ok := first[*serviceRow](t.tx, tableServices, primary, serviceKey(node.Name, c.ServiceID))
+		row, ok := get[*serviceRow](t, tableServices, serviceKey(node.Name, c.ServiceID))
 		if !ok {
 			return fault.Newf(fault.Invalid, "Unknown service ID '%s' for check ID '%s'", c.ServiceID, c.CheckID)
 		}
 		c.ServiceName, c.ServiceTags = row.Service.Name, row.Service.Tags
+		if c.ServiceID == row.Service.ID {
+			c.ServiceID = row.Service.ID // the same bytes, kept once
+		}
 	}
-	old, exists := first[*catalog.Check](t.tx, tableChecks, primary, checkKey(node.Name, c.CheckID))
+	old, exists := get[*catalog.Check](t, tableChecks, checkKey(node.Name, c.CheckID))
 	if !exists {
 		t.putCheck(&c, nil)
 	} else if !old.SameContent(&c) {
@@ -103,7 +107,8 @@ func (t *Txn) putCheck(c, old *catalog.Check) {
 			t.touchChecked(old)
 		}
 	}
-	must(t.tx.Insert(tableChecks, c))
+	share(c)
+	t.put(tableChecks, checkKey(c.Node, c.CheckID), c)
 	t.raise(keyState + string(c.Status))
 	t.touchChecked(c)
 }
@@ -114,25 +119,25 @@ func (t *Txn) touchChecked(c *catalog.Check) {
 	t.raise(keyNodeChecks + catalog.Fold(c.Node))
 	if c.ServiceID != "" {
 		t.raise(keyOwnChecks + catalog.Fold(c.ServiceName))
-		if row, ok := first[*serviceRow](t.tx, tableServices, primary, serviceKey(c.Node, c.ServiceID)); ok {
+		if row, ok := get[*serviceRow](t, tableServices, serviceKey(c.Node, c.ServiceID)); ok {
 			t.touch(row, false)
 		}
 		return
 	}
-	for row := range under[*serviceRow](t.tx, tableServices, primary, nodeKey(c.Node)) {
+	for row := range under[*serviceRow](t.reader(tableServices), tableServices, primary, nodeKey(c.Node)) {
 		t.touch(row, false)
 	}
 }
 
 // DeleteCheck takes a check off a node. One that does not exist is no error.
 func (t *Txn) DeleteCheck(node, id string) {
-	if c, ok := first[*catalog.Check](t.tx, tableChecks, primary, checkKey(node, id)); ok {
+	if c, ok := get[*catalog.Check](t, tableChecks, checkKey(node, id)); ok {
 		t.deleteCheck(c)
 	}
 }
 
 func (t *Txn) deleteCheck(c *catalog.Check) {
-	must(t.tx.Delete(tableChecks, c))
+	t.remove(tableChecks, checkKey(c.Node, c.CheckID), c)
 	t.raise(keyState + string(c.Status))
 	t.touchChecked(c)
 }

@@ -2,6 +2,8 @@ package state
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/go-memdb"
 )
@@ -75,45 +77,67 @@ func indexAt(tx *memdb.Txn, ws memdb.WatchSet, key string, absent func()) uint64
 	return 1
 }
 
-// raise notes that a row's index is the transaction's. gone rows become tombstones.
-func (t *Txn) raise(key string) { t.raised[key] = false }
+// indexing is a transaction's part in the index rows.
+type indexing struct {
+	records
+	index  uint64             // of the present entry
+	raised map[string]raising // index rows to write
+	buried bool               // one of them is a tombstone
+}
 
-func (t *Txn) tombstone(key string) { t.raised[key] = true }
+// raising is what becomes of an index row.
+type raising struct {
+	index uint64
+	gone  bool // it becomes a tombstone
+}
+
+// raise notes that a row's index is the transaction's. gone rows become tombstones.
+func (t *indexing) raise(key string) { t.raised[key] = raising{index: t.index} }
+
+func (t *indexing) tombstone(key string) {
+	t.raised[key] = raising{index: t.index, gone: true}
+	t.buried = true
+}
 
 // hasRow reports whether a row exists, or will at the end of the transaction.
-func (t *Txn) hasRow(key string) bool {
+func (t *indexing) hasRow(key string) bool {
 	if _, ok := t.raised[key]; ok {
 		return true
 	}
-	_, ok := first[*indexRow](t.tx, tableIndexes, primary, joined(key))
+	_, ok := get[*indexRow](t, tableIndexes, joined(key))
 	return ok
 }
 
-func (t *Txn) writeIndexes() {
+func (t *indexing) writeIndexes() {
 	buried := int64(0)
-	for key, gone := range t.raised {
-		old, ok := first[*indexRow](t.tx, tableIndexes, primary, joined(key))
+	for _, key := range slices.Sorted(maps.Keys(t.raised)) { // in the order of the table, which is quicker
+		to := t.raised[key]
+		old, ok := get[*indexRow](t, tableIndexes, joined(key))
 		if ok && old.Gone {
 			buried--
 		}
-		if gone {
+		if to.gone {
 			buried++
 		}
-		must(t.tx.Insert(tableIndexes, &indexRow{Key: key, Index: t.index, Gone: gone}))
+		t.putIndex(indexRow{Key: key, Index: to.index, Gone: to.gone})
 	}
+	clear(t.raised)
+	t.buried = false
 	if buried != 0 {
 		t.giveUpTombstones(buried)
 	}
 }
 
-func (t *Txn) giveUpTombstones(added int64) {
+func (t *indexing) putIndex(r indexRow) { t.put(tableIndexes, joined(r.Key), &r) }
+
+func (t *indexing) giveUpTombstones(added int64) {
 	var count, floor uint64
-	if r, ok := first[*indexRow](t.tx, tableIndexes, primary, joined(keyTombstones)); ok {
+	if r, ok := get[*indexRow](t, tableIndexes, joined(keyTombstones)); ok {
 		count = r.Index
 	}
 	count = uint64(int64(count) + added)
 	var drop []*indexRow
-	for r := range under[*indexRow](t.tx, tableIndexes, tombstoneIndex, "") {
+	for r := range under[*indexRow](t.reader(tableIndexes), tableIndexes, tombstoneIndex, "") {
 		if count-uint64(len(drop)) <= maxTombstones {
 			break
 		}
@@ -121,13 +145,13 @@ func (t *Txn) giveUpTombstones(added int64) {
 		floor = r.Index
 	}
 	for _, r := range drop {
-		must(t.tx.Delete(tableIndexes, r))
+		t.remove(tableIndexes, joined(r.Key), r)
 	}
-	must(t.tx.Insert(tableIndexes, &indexRow{Key: keyTombstones, Index: count - uint64(len(drop))}))
+	t.putIndex(indexRow{Key: keyTombstones, Index: count - uint64(len(drop))})
 	if floor > 0 {
-		if r, ok := first[*indexRow](t.tx, tableIndexes, primary, joined(keyFloor)); ok {
+		if r, ok := get[*indexRow](t, tableIndexes, joined(keyFloor)); ok {
 			floor = max(floor, r.Index)
 		}
-		must(t.tx.Insert(tableIndexes, &indexRow{Key: keyFloor, Index: floor}))
+		t.putIndex(indexRow{Key: keyFloor, Index: floor})
 	}
 }

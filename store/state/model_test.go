@@ -316,7 +316,14 @@ func copyState(t *testing.T, from, to *State) {
 	r := to.Restore()
 	for table, rec := range snap.Records() {
 		raw := asJSON(t, rec)
-		if err := r.Add(table, func(into any) error { return json.Unmarshal([]byte(raw), into) }); err != nil {
+		into, err := r.Record(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte(raw), into); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Add(table, into); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -328,7 +335,7 @@ func copyState(t *testing.T, from, to *State) {
 // Every table must be in a snapshot and come back from it, those of later days too.
 func TestEveryTableIsSaved(t *testing.T) {
 	f := newFixture(t)
-	if _, err := f.do(func(tx *Txn) error { tx.FoundCluster("c"); return nil }); err != nil {
+	if _, err := f.do(func(tx *Txn) error { tx.FoundCluster("c", 1); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	f.register(reg("n1", "web", &catalog.Check{CheckID: "c"}))
@@ -360,13 +367,13 @@ func TestRestoreSwaps(t *testing.T) {
 	f.ServiceInstances(ws, "web", false)
 
 	r := f.Restore()
-	if err := r.Add("nonsense", func(any) error { return nil }); err == nil {
+	if _, err := r.Record("nonsense"); err == nil {
 		t.Error("an unknown table is taken")
 	}
-	if err := r.Add(tableServices, func(rec any) error {
-		*rec.(*serviceRow) = serviceRow{Node: "lost", Service: &catalog.Service{ID: "x", Name: "x"}}
-		return nil
-	}); err != nil {
+	if err := r.Add(tableServices, &serviceRow{}); err == nil {
+		t.Error("an empty record is taken")
+	}
+	if err := r.Add(tableServices, &serviceRow{Node: "lost", Service: &catalog.Service{ID: "x", Name: "x"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Commit(99); err == nil {

@@ -62,13 +62,15 @@ func (s *State) NodeServices(ws memdb.WatchSet, node string) (uint64, *catalog.N
 	return index, n, services
 }
 
+// watchNode watches for a node that is not there, by name or ID.
 func watchNode(tx *memdb.Txn, ws memdb.WatchSet, node string) {
 	watched[*catalog.Node](tx, ws, tableNodes, primary, nodeKey(node))
+	watched[*catalog.Node](tx, ws, tableNodes, byUUID, uuidKey(node))
 }
 
 // ensureNode puts a node in, or leaves it when it is the same already.
 func (t *Txn) ensureNode(in *catalog.Node, skipUpdate bool) (*catalog.Node, error) {
-	old, exists := first[*catalog.Node](t.tx, tableNodes, primary, nodeKey(in.Name))
+	old, exists := get[*catalog.Node](t, tableNodes, nodeKey(in.Name))
 	if exists && skipUpdate {
 		return old, nil
 	}
@@ -77,11 +79,11 @@ func (t *Txn) ensureNode(in *catalog.Node, skipUpdate bool) (*catalog.Node, erro
 	switch {
 	case n.ID == "" && exists:
 		n.ID = old.ID // whoever registers without an ID does not take it away
-	case n.ID != "":
-		if exists && old.ID != "" && !strings.EqualFold(old.ID, n.ID) && t.alive(old) {
+	case n.ID != "" && !(exists && strings.EqualFold(old.ID, n.ID)):
+		if exists && old.ID != "" && t.alive(old) {
 			return nil, fault.Newf(fault.Conflict, "node name %q is held by the living node %s (%s)", old.Name, old.ID, old.Address)
 		}
-		if same, ok := first[*catalog.Node](t.tx, tableNodes, byUUID, uuidKey(n.ID)); ok && nodeKey(same.Name) != nodeKey(n.Name) {
+		if same, ok := first[*catalog.Node](t.reader(tableNodes), tableNodes, byUUID, uuidKey(n.ID)); ok && nodeKey(same.Name) != nodeKey(n.Name) {
 			// The node has a new name: what was registered under the old one goes with it.
 			t.deleteNode(same)
 			n.CreateIndex = same.CreateIndex
@@ -93,38 +95,41 @@ func (t *Txn) ensureNode(in *catalog.Node, skipUpdate bool) (*catalog.Node, erro
 		}
 		n.CreateIndex = old.CreateIndex
 	}
-	must(t.tx.Insert(tableNodes, &n))
+	n.Datacenter = intern(n.Datacenter)
+	t.put(tableNodes, nodeKey(n.Name), &n)
 	t.nodes.add(nodeKey(n.Name))
 	t.raise(keyNodes)
 	t.raise(keyNode + catalog.Fold(n.Name))
-	for row := range under[*serviceRow](t.tx, tableServices, primary, nodeKey(n.Name)) {
-		t.touch(row, true)
+	if exists {
+		for row := range under[*serviceRow](t.reader(tableServices), tableServices, primary, nodeKey(n.Name)) {
+			t.touch(row, true)
+		}
 	}
 	return &n, nil
 }
 
 // alive says whether the cluster's own check of the node's liveness passes.
 func (t *Txn) alive(n *catalog.Node) bool {
-	row, ok := first[*catalog.Check](t.tx, tableChecks, primary, checkKey(n.Name, catalog.SerfHealth))
+	row, ok := get[*catalog.Check](t, tableChecks, checkKey(n.Name, catalog.SerfHealth))
 	return ok && row.Status == catalog.Passing
 }
 
 // DeleteNode takes a node out with all its services and checks. A node that
 // does not exist is no error.
 func (t *Txn) DeleteNode(name string) {
-	if n, ok := first[*catalog.Node](t.tx, tableNodes, primary, nodeKey(name)); ok {
+	if n, ok := get[*catalog.Node](t, tableNodes, nodeKey(name)); ok {
 		t.deleteNode(n)
 	}
 }
 
 func (t *Txn) deleteNode(n *catalog.Node) {
-	for _, row := range slices.Collect(under[*serviceRow](t.tx, tableServices, primary, nodeKey(n.Name))) {
+	for _, row := range slices.Collect(under[*serviceRow](t.reader(tableServices), tableServices, primary, nodeKey(n.Name))) {
 		t.deleteService(row)
 	}
-	for _, row := range slices.Collect(under[*catalog.Check](t.tx, tableChecks, primary, nodeKey(n.Name))) {
+	for _, row := range slices.Collect(under[*catalog.Check](t.reader(tableChecks), tableChecks, primary, nodeKey(n.Name))) {
 		t.deleteCheck(row)
 	}
-	must(t.tx.Delete(tableNodes, n))
+	t.remove(tableNodes, nodeKey(n.Name), n)
 	t.gone = append(t.gone, catalog.Change{Op: catalog.NodeGone, Node: n})
 	t.raise(keyNodes)
 	t.tombstone(keyNode + catalog.Fold(n.Name))

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/hashicorp/go-memdb"
@@ -15,18 +14,17 @@ type serviceRow struct {
 	Service *catalog.Service
 }
 
-// nameRow counts, for one service name, the instances and how many of them
-// carry each tag; it spares the list of services a walk over all instances.
+// nameRow is a service name with its instances and the tags that any of them
+// carries. Only the name is saved; the rest comes back from the instances.
 type nameRow struct {
-	Name      string // as first registered
-	Instances int
-	Tags      map[string]int
+	Name string // as first registered
+	rows rowList
+	tags []string // sorted, each once
 }
 
 const (
 	tableServices = "services"
 	tableNames    = "names"
-	byName        = "name"
 	byConnect     = "connect"
 )
 
@@ -35,7 +33,6 @@ func serviceTable() table {
 		record: func() any { return new(serviceRow) },
 		schema: &memdb.TableSchema{Name: tableServices, Indexes: indexSchemas(
 			by(primary, true, func(r *serviceRow) (string, bool) { return r.key(), true }),
-			by(byName, false, func(r *serviceRow) (string, bool) { return nameKey(r.Service.Name), true }),
 			by(byConnect, false, func(r *serviceRow) (string, bool) { return nameKey(standsFor(r.Service)), standsFor(r.Service) != "" }),
 		)},
 	}
@@ -72,9 +69,7 @@ func (s *State) Services(ws memdb.WatchSet) (uint64, map[string][]string) {
 	tx := s.read(ws)
 	out := map[string][]string{}
 	for r := range under[*nameRow](tx, tableNames, primary, "") {
-		tags := make([]string, 0, len(r.Tags))
-		out[r.Name] = slices.AppendSeq(tags, maps.Keys(r.Tags))
-		slices.Sort(out[r.Name])
+		out[r.Name] = append([]string{}, r.tags...)
 	}
 	return indexAt(tx, ws, keyNames, nil), out
 }
@@ -102,14 +97,15 @@ func (s *State) ServiceInstances(ws memdb.WatchSet, name string, connect bool) (
 
 func (s *State) instances(ws memdb.WatchSet, name, key string, connect bool, load func(*memdb.Txn, *serviceRow) *catalog.Instance) (uint64, []*catalog.Instance) {
 	tx := s.read(ws)
-	index := byName
+	named, _ := first[*nameRow](tx, tableNames, primary, nameKey(name))
+	rows := named.all()
 	absent := func() { watched[*nameRow](tx, ws, tableNames, primary, nameKey(name)) }
 	if connect {
-		key, index = keyConnect, byConnect
+		key, rows = keyConnect, every[*serviceRow](tx, tableServices, byConnect, nameKey(name))
 		absent = func() { watched[*serviceRow](tx, ws, tableServices, byConnect, nameKey(name)) }
 	}
 	out := []*catalog.Instance{}
-	for row := range every[*serviceRow](tx, tableServices, index, nameKey(name)) {
+	for row := range rows {
 		out = append(out, load(tx, row))
 	}
 	return indexAt(tx, ws, key+catalog.Fold(name), absent), out
@@ -124,14 +120,20 @@ func bare(tx *memdb.Txn, row *serviceRow) *catalog.Instance {
 // instance joins a service, its node and the checks that bear on it.
 func instance(tx *memdb.Txn, row *serviceRow) *catalog.Instance {
 	i := bare(tx, row)
-	i.Checks = []*catalog.Check{}
-	for c := range every[*catalog.Check](tx, tableChecks, byTarget, serviceKey(row.Node, "")) {
-		i.Checks = append(i.Checks, c)
-	}
-	for c := range every[*catalog.Check](tx, tableChecks, byTarget, row.key()) {
-		i.Checks = append(i.Checks, c)
-	}
+	i.Checks = checksOf(tx, row)
 	return i
+}
+
+// checksOf lists the checks that bear on an instance: its node's, then its own.
+func checksOf(tx *memdb.Txn, row *serviceRow) []*catalog.Check {
+	checks := slices.AppendSeq([]*catalog.Check{}, every[*catalog.Check](tx, tableChecks, byTarget, serviceKey(row.Node, "")))
+	return slices.AppendSeq(checks, every[*catalog.Check](tx, tableChecks, byTarget, row.key()))
+}
+
+// bareIn is bare in the middle of a transaction.
+func bareIn(t *Txn, row *serviceRow) *catalog.Instance {
+	n, _ := get[*catalog.Node](t, tableNodes, nodeKey(row.Node))
+	return &catalog.Instance{Node: n, Service: row.Service}
 }
 
 // ensureService puts a service on a node, or leaves it when it is the same already.
@@ -148,22 +150,21 @@ func (t *Txn) ensureService(node *catalog.Node, in *catalog.Service) {
 	}
 	s.CreateIndex, s.ModifyIndex = t.index, t.index
 	row := &serviceRow{Node: node.Name, Service: &s}
-	old, exists := first[*serviceRow](t.tx, tableServices, primary, row.key())
+	old, exists := get[*serviceRow](t, tableServices, row.key())
 	if exists {
 		if old.Service.SameContent(&s) {
 			return
 		}
 		s.CreateIndex = old.Service.CreateIndex
-		t.count(old.Service, -1)
 		if nameKey(old.Service.Name) != nameKey(s.Name) {
 			t.touch(old, true)
-			t.gone = append(t.gone, catalog.Change{Op: catalog.InstanceGone, Instance: bare(t.tx, old)})
+			t.gone = append(t.gone, catalog.Change{Op: catalog.InstanceGone, Instance: bareIn(t, old)})
 		} else if standsFor(old.Service) != standsFor(&s) {
 			t.touch(old, true)
 		}
 	}
-	must(t.tx.Insert(tableServices, row))
-	t.count(&s, +1)
+	t.list(old, row)
+	t.put(tableServices, row.key(), row)
 	t.raise(keyServices)
 	t.raise(keyNode + catalog.Fold(node.Name))
 	t.touch(row, true)
@@ -175,7 +176,7 @@ func (t *Txn) ensureService(node *catalog.Node, in *catalog.Service) {
 
 // relabelChecks carries a service's new name and tags into its checks.
 func (t *Txn) relabelChecks(row *serviceRow) {
-	for _, c := range slices.Collect(every[*catalog.Check](t.tx, tableChecks, byTarget, row.key())) {
+	for _, c := range slices.Collect(every[*catalog.Check](t.reader(tableChecks), tableChecks, byTarget, row.key())) {
 		check := *c
 		check.ServiceName, check.ServiceTags = row.Service.Name, row.Service.Tags
 		t.putCheck(&check, c)
@@ -199,19 +200,19 @@ func (t *Txn) touch(row *serviceRow, record bool) {
 // DeleteService takes a service off a node, with its checks. One that does not
 // exist is no error.
 func (t *Txn) DeleteService(node, id string) {
-	if row, ok := first[*serviceRow](t.tx, tableServices, primary, serviceKey(node, id)); ok {
+	if row, ok := get[*serviceRow](t, tableServices, serviceKey(node, id)); ok {
 		t.deleteService(row)
 	}
 }
 
 func (t *Txn) deleteService(row *serviceRow) {
-	for _, c := range slices.Collect(every[*catalog.Check](t.tx, tableChecks, byTarget, row.key())) {
+	for _, c := range slices.Collect(every[*catalog.Check](t.reader(tableChecks), tableChecks, byTarget, row.key())) {
 		t.deleteCheck(c)
 	}
 	t.touch(row, true)
-	t.gone = append(t.gone, catalog.Change{Op: catalog.InstanceGone, Instance: bare(t.tx, row)})
-	must(t.tx.Delete(tableServices, row))
-	t.count(row.Service, -1)
+	t.gone = append(t.gone, catalog.Change{Op: catalog.InstanceGone, Instance: bareIn(t, row)})
+	t.remove(tableServices, row.key(), row)
+	t.list(row, nil)
 	t.raise(keyServices)
 	t.raise(keyNode + catalog.Fold(row.Node))
 	t.buryIfLast(row, true)
@@ -223,7 +224,7 @@ func (t *Txn) buryIfLast(old *serviceRow, existed bool) {
 	if !existed {
 		return
 	}
-	if _, ok := first[*serviceRow](t.tx, tableServices, byName, nameKey(old.Service.Name)); !ok {
+	if _, ok := get[*nameRow](t, tableNames, nameKey(old.Service.Name)); !ok {
 		t.tombstone(keyHealth + catalog.Fold(old.Service.Name))
 		t.tombstone(keyCatalog + catalog.Fold(old.Service.Name))
 		if key := keyOwnChecks + catalog.Fold(old.Service.Name); t.hasRow(key) {
@@ -234,63 +235,7 @@ func (t *Txn) buryIfLast(old *serviceRow, existed bool) {
 	if to == "" {
 		return
 	}
-	if _, ok := first[*serviceRow](t.tx, tableServices, byConnect, nameKey(to)); !ok {
+	if _, ok := first[*serviceRow](t.reader(tableServices), tableServices, byConnect, nameKey(to)); !ok {
 		t.tombstone(keyConnect + catalog.Fold(to))
 	}
-}
-
-// count adds an instance to the list of service names, or takes one away.
-func (t *Txn) count(s *catalog.Service, delta int) {
-	row := nameRow{Name: s.Name}
-	old, exists := first[*nameRow](t.tx, tableNames, primary, nameKey(s.Name))
-	if exists {
-		row = nameRow{Name: old.Name, Instances: old.Instances, Tags: maps.Clone(old.Tags)}
-	}
-	if _, noted := t.names[nameKey(s.Name)]; !noted {
-		t.names[nameKey(s.Name)] = old
-	}
-	row.Instances += delta
-	for i, tag := range s.Tags {
-		if slices.Contains(s.Tags[:i], tag) {
-			continue // an instance counts once, however often it names a tag
-		}
-		if row.Tags == nil {
-			row.Tags = map[string]int{}
-		}
-		if row.Tags[tag] += delta; row.Tags[tag] == 0 {
-			delete(row.Tags, tag)
-		}
-	}
-	if row.Instances == 0 {
-		must(t.tx.Delete(tableNames, old))
-	} else {
-		must(t.tx.Insert(tableNames, &row))
-	}
-}
-
-// raiseNames raises the index of the list of services if, taken together, the
-// transaction changed what that list shows.
-func (t *Txn) raiseNames() {
-	for key, old := range t.names {
-		now, _ := first[*nameRow](t.tx, tableNames, primary, key)
-		if !old.shows(now) {
-			t.raise(keyNames)
-		}
-	}
-}
-
-// shows reports whether two rows, nil for none, look the same in the list of services.
-func (r *nameRow) shows(o *nameRow) bool {
-	if r == nil || o == nil {
-		return r == o
-	}
-	if r.Name != o.Name || len(r.Tags) != len(o.Tags) {
-		return false
-	}
-	for tag := range r.Tags {
-		if o.Tags[tag] == 0 {
-			return false
-		}
-	}
-	return true
 }

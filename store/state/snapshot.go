@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/go-memdb"
@@ -26,12 +27,7 @@ func (s *State) Snapshot() *Snapshot {
 func (s *Snapshot) Index() uint64 { return s.index }
 
 // Cluster returns the cluster's record in the snapshot.
-func (s *Snapshot) Cluster() Cluster {
-	if c, ok := first[*Cluster](s.tx, tableCluster, primary, "the"); ok {
-		return *c
-	}
-	return Cluster{}
-}
+func (s *Snapshot) Cluster() Cluster { return cluster(s.tx) }
 
 // Records iterates every record with its table's name, table by table in the
 // order of Tables.
@@ -54,11 +50,14 @@ type Restore struct {
 	db      *database
 	tx      *memdb.Txn
 	records map[string]func() any
+	names   map[string]*nameRow // by key; their instances are in parts of one until the end
 }
 
 // Restore begins a restore.
 func (s *State) Restore() *Restore {
-	r := &Restore{s: s, db: newDatabase(), records: map[string]func() any{}}
+	r := &Restore{
+		s: s, db: newDatabase(), records: map[string]func() any{}, names: map[string]*nameRow{},
+	}
 	for _, t := range tables() {
 		r.records[t.schema.Name] = t.record
 	}
@@ -66,47 +65,106 @@ func (s *State) Restore() *Restore {
 	return r
 }
 
-// Add puts in one record of a table; decode fills the record that it is given.
-func (r *Restore) Add(table string, decode func(record any) error) error {
+// Record makes an empty record of a table, as a pointer. Any number of
+// goroutines may call it.
+func (r *Restore) Record(table string) (any, error) {
 	record, ok := r.records[table]
 	if !ok {
-		return fmt.Errorf("unknown table %q: the snapshot is of a newer version", table)
+		return nil, fmt.Errorf("unknown table %q: the snapshot is of a newer version", table)
 	}
-	rec := record()
-	if err := decode(rec); err != nil {
-		return fmt.Errorf("table %s: %w", table, err)
+	return record(), nil
+}
+
+// Add puts in a record that Record made and the caller filled.
+func (r *Restore) Add(table string, record any) error {
+	switch rec := record.(type) {
+	case *catalog.Node:
+		rec.Datacenter = intern(rec.Datacenter)
+	case *serviceRow:
+		if rec.Service == nil {
+			return fmt.Errorf("table %s: a record is empty", table)
+		}
+		n := r.name(rec.Service.Name)
+		n.rows = append(n.rows, []*serviceRow{rec})
+	case *nameRow:
+		r.name(rec.Name).Name = rec.Name
+		return nil // its instances are not all known yet
+	case *catalog.Check:
+		share(rec)
 	}
-	if err := r.tx.Insert(table, rec); err != nil {
+	if err := r.tx.Insert(table, record); err != nil {
 		return fmt.Errorf("table %s: %w", table, err)
 	}
 	return nil
+}
+
+// name is the row of a service name, spelled so unless a record says otherwise.
+func (r *Restore) name(name string) *nameRow {
+	row := r.names[nameKey(name)]
+	if row == nil {
+		row = &nameRow{Name: name}
+		r.names[nameKey(name)] = row
+	}
+	return row
 }
 
 // Commit puts the restored state in the place of the old one, wakes all who
 // watch the old one, and tells the feed the whole state.
 func (r *Restore) Commit(index uint64) error {
 	for row := range under[*serviceRow](r.tx, tableServices, primary, "") {
-		if _, ok := first[*catalog.Node](r.tx, tableNodes, primary, nodeKey(row.Node)); !ok {
+		n, ok := first[*catalog.Node](r.tx, tableNodes, primary, nodeKey(row.Node))
+		if !ok {
 			return fmt.Errorf("service %q is on node %q, which the snapshot does not hold", row.Service.ID, row.Node)
 		}
+		if row.Node == n.Name {
+			row.Node = n.Name // the same bytes, kept once
+		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(r.names)) {
+		if row := r.names[key].gathered(); row != nil {
+			must(r.tx.Insert(tableNames, row))
+		}
+	}
+	r.shareChecks()
 	r.tx.Commit()
 	old := r.s.db.Swap(r.db)
 	r.s.index.Store(index)
 	close(old.abandoned)
-	r.s.feed(catalog.Batch{Index: index, Reset: true, Changes: r.s.everything()})
+	r.s.tellAll()
 	return nil
 }
 
-// everything is the whole state as changes.
-func (s *State) everything() []catalog.Change {
-	tx := s.read(nil)
-	var changes []catalog.Change
-	for n := range under[*catalog.Node](tx, tableNodes, primary, "") {
-		changes = append(changes, catalog.Change{Op: catalog.NodeSet, Node: n})
+// gathered is the row with its instances in order and its tags, nil if it has none.
+func (r *nameRow) gathered() *nameRow {
+	rows := slices.SortedFunc(r.all(), (*serviceRow).compare)
+	if len(rows) == 0 {
+		return nil
 	}
-	for row := range under[*serviceRow](tx, tableServices, primary, "") {
-		changes = append(changes, catalog.Change{Op: catalog.InstanceSet, Instance: instance(tx, row)})
+	g := &nameRow{Name: r.Name}
+	for part := range slices.Chunk(rows, maxPart) {
+		g.rows = append(g.rows, slices.Clone(part))
 	}
-	return slices.Clip(changes)
+	for _, row := range rows {
+		row.share(rows[0])
+		if row == rows[0] || !slices.Equal(row.Service.Tags, rows[0].Service.Tags) {
+			g.retag(nil, row)
+		}
+	}
+	return g
+}
+
+// shareChecks has the checks use the names of what they check.
+func (r *Restore) shareChecks() {
+	for c := range under[*catalog.Check](r.tx, tableChecks, primary, "") {
+		if n, ok := first[*catalog.Node](r.tx, tableNodes, primary, nodeKey(c.Node)); ok && n.Name == c.Node {
+			c.Node = n.Name
+		}
+		row, ok := first[*serviceRow](r.tx, tableServices, primary, serviceKey(c.Node, c.ServiceID))
+		if !ok {
+			continue
+		}
+		if s := row.Service; s.ID == c.ServiceID && s.Name == c.ServiceName && slices.Equal(s.Tags, c.ServiceTags) {
+			c.ServiceID, c.ServiceName, c.ServiceTags = s.ID, s.Name, s.Tags
+		}
+	}
 }

@@ -14,6 +14,7 @@ type State struct {
 	db    atomic.Pointer[database]
 	index atomic.Uint64
 	feed  func(catalog.Batch)
+	held  bool // HoldFeed; the writer's
 }
 
 // database is one life of the tables; a restore replaces it whole.

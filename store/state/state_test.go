@@ -175,6 +175,26 @@ func fired(ws memdb.WatchSet) bool {
 	return false
 }
 
+// Who waits for a node by its ID wakes when there is one.
+func TestNodeAwaitedByID(t *testing.T) {
+	f := newFixture(t)
+	f.register(reg("other", ""))
+	const id = "11111111-2222-3333-4444-555555555555"
+	services, checks := memdb.NewWatchSet(), memdb.NewWatchSet()
+	before, none, _ := f.NodeServices(services, id)
+	f.NodeChecks(checks, id)
+	r := reg("n1", "web", &catalog.Check{CheckID: "c"})
+	r.Node.ID = id
+	f.register(r)
+	after, n, list := f.NodeServices(nil, id)
+	if none != nil || n == nil || len(list) != 1 || after <= before || !fired(services) {
+		t.Errorf("node %v with %d services, index %d to %d, woken %v", n, len(list), before, after, fired(services))
+	}
+	if _, list := f.NodeChecks(nil, id); len(list) != 1 || !fired(checks) {
+		t.Errorf("%d checks, woken %v", len(list), fired(checks))
+	}
+}
+
 // query is a read of the state.
 type query struct {
 	name string

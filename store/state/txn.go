@@ -6,19 +6,34 @@ import (
 	"consul.internal/catalog"
 )
 
-// Txn changes the state on behalf of one entry of the replicated log. Either
-// all of it happens (Commit) or nothing (Abort).
+// Txn changes the state on behalf of one entry of the replicated log, or of
+// several in a row (Next). Either all of it happens (Commit) or nothing (Abort).
 type Txn struct {
-	s     *State
-	tx    *memdb.Txn
-	index uint64
+	s *State
+	indexing
 
-	raised map[string]bool     // index rows to write; true = as a tombstone
-	names  map[string]*nameRow // service names touched, as they were before (nil = not there)
-	gone   []catalog.Change
+	names map[string]*nameRow // service names touched by the present entry, as they were before (nil = not there)
+	gone  []catalog.Change
 	// Keys whose records changed and must be told as they are at the end, each once, in order.
 	nodes, instances ordered
 }
+
+// records are the tables as a transaction reads and writes them.
+type records struct {
+	tx   *memdb.Txn
+	base *memdb.Txn // the state as it was at Begin
+	// What was written by now, nil where a record was taken away. memdb copies its
+	// way to a record anew after each read of what it has written, so records are
+	// read from here and from base.
+	written map[place]any
+	touched map[string]bool // tables with a record in written
+}
+
+// recs lets get read what embeds records.
+func (t *records) recs() *records { return t }
+
+// place is where a record is: its table and its key in the primary index.
+type place struct{ table, key string }
 
 // ordered is a set of keys that remembers the order of arrival.
 type ordered struct {
@@ -39,7 +54,27 @@ func (o *ordered) add(key string) {
 // Begin starts a transaction at an index of the log, which must be above that
 // of the transaction before. The caller ends it by Commit or Abort.
 func (s *State) Begin(index uint64) *Txn {
-	return &Txn{s: s, tx: s.db.Load().Txn(true), index: index, raised: map[string]bool{}, names: map[string]*nameRow{}}
+	db := s.db.Load()
+	r := records{tx: db.Txn(true), base: db.Txn(false), written: map[place]any{}, touched: map[string]bool{}}
+	return &Txn{s: s, indexing: indexing{records: r, index: index, raised: map[string]raising{}}, names: map[string]*nameRow{}}
+}
+
+// Next goes on with the entry at a higher index. The state becomes what it would
+// be if each entry had a transaction of its own.
+func (t *Txn) Next(index uint64) {
+	t.endEntry()
+	t.index = index
+}
+
+// endEntry does what hangs on an entry's index. What it raised can wait for the
+// entries after it, unless it makes tombstones: which of them are given up hangs
+// on their order.
+func (t *Txn) endEntry() {
+	t.raiseNames()
+	clear(t.names)
+	if t.buried {
+		t.writeIndexes()
+	}
 }
 
 // Abort forgets the transaction.
@@ -48,7 +83,7 @@ func (t *Txn) Abort() { t.tx.Abort() }
 // Commit makes the transaction visible, wakes who watches and tells the feed.
 // A transaction that changed nothing raises no index and tells nothing.
 func (t *Txn) Commit() {
-	t.raiseNames()
+	t.endEntry()
 	t.writeIndexes()
 	changes := t.changes()
 	t.tx.Commit()
@@ -61,16 +96,54 @@ func (t *Txn) Commit() {
 // changes orders what happened so that no reader ever meets an instance without
 // its node: what is gone, then nodes, then instances.
 func (t *Txn) changes() []catalog.Change {
+	if t.s.held {
+		return nil
+	}
 	changes := t.gone
 	for _, key := range t.nodes.list {
-		if n, ok := first[*catalog.Node](t.tx, tableNodes, primary, key); ok {
+		if n, ok := get[*catalog.Node](t, tableNodes, key); ok {
 			changes = append(changes, catalog.Change{Op: catalog.NodeSet, Node: n})
 		}
 	}
 	for _, key := range t.instances.list {
-		if row, ok := first[*serviceRow](t.tx, tableServices, primary, key); ok {
-			changes = append(changes, catalog.Change{Op: catalog.InstanceSet, Instance: instance(t.tx, row)})
+		if row, ok := get[*serviceRow](t, tableServices, key); ok {
+			i := bareIn(t, row)
+			i.Checks = checksOf(t.reader(tableChecks), row)
+			changes = append(changes, catalog.Change{Op: catalog.InstanceSet, Instance: i})
 		}
 	}
 	return changes
+}
+
+// get returns the record under a key of a table's primary index.
+func get[T any](of interface{ recs() *records }, table, key string) (rec T, ok bool) {
+	t := of.recs()
+	raw, known := t.written[place{table, key}]
+	if !known {
+		return first[T](t.base, table, primary, key)
+	}
+	rec, ok = raw.(T) // not if it is gone
+	return rec, ok
+}
+
+// reader reads what get cannot, by other indexes or by prefix.
+func (t *records) reader(table string) *memdb.Txn {
+	if t.touched[table] {
+		return t.tx
+	}
+	return t.base
+}
+
+// put writes a record, key being its own in the primary index.
+func (t *records) put(table, key string, rec any) {
+	must(t.tx.Insert(table, rec))
+	t.written[place{table, key}] = rec
+	t.touched[table] = true
+}
+
+// remove takes a record away that is there.
+func (t *records) remove(table, key string, rec any) {
+	must(t.tx.Delete(table, rec))
+	t.written[place{table, key}] = nil
+	t.touched[table] = true
 }

@@ -1,4 +1,4 @@
-package main
+package agentlog
 
 import (
 	"os"
@@ -53,5 +53,21 @@ func TestLogFile(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(dir, logFileName)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+func TestLogFileName(t *testing.T) {
+	dir := t.TempDir()
+	for in, want := range map[string]string{"agent": "agent.log", "agent.txt": "agent.txt", "": "consul.log"} {
+		l, err := openLogFile(configs.Log{File: filepath.Join(dir, in)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.path != filepath.Join(dir, want) {
+			t.Errorf("%q: %s", in, l.path)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -1,0 +1,112 @@
+package daemon
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+
+	"consul.internal/configs"
+	"consul.internal/federation"
+	"consul.internal/internal/tlsx"
+	"consul.internal/rpc/remote"
+	"consul.internal/rpc/wire"
+)
+
+// Network carries what agents say to each other. Tests bring their own.
+type Network interface {
+	Listen(ctx context.Context, addr string) (net.Listener, error)
+	ListenPacket(ctx context.Context, addr string) (net.PacketConn, error)
+	Dial(ctx context.Context, addr string) (net.Conn, error)
+}
+
+func tlsConfig(s *configs.Settings) tlsx.Config {
+	part := func(p configs.TLSPart) tlsx.Part {
+		return tlsx.Part{
+			CAFile: p.CAFile, CAPath: p.CAPath, CertFile: p.CertFile, KeyFile: p.KeyFile,
+			MinVersion: p.MinVersion, CipherSuites: strings.Join(p.CipherSuites, ","),
+			VerifyIncoming: p.VerifyIncoming, VerifyOutgoing: p.VerifyOutgoing, VerifyServerHostname: p.VerifyServerHostname,
+		}
+	}
+	return tlsx.Config{
+		Datacenter: s.Node.Datacenter, Domain: s.DNS.Domain, Server: s.Server.Enabled,
+		InternalRPC: part(s.TLS.InternalRPC), HTTPS: part(s.TLS.HTTPS),
+	}
+}
+
+func wireConfig(s *configs.Settings) wire.Config {
+	cfg := wire.DefaultConfig()
+	if s.Server.Enabled {
+		cfg.Addr = serverBind(s)
+	}
+	cfg.ConnsPerAddress = s.Limits.RPCMaxConnsPerClient
+	cfg.HandshakeTimeout = s.Limits.RPCHandshakeTimeout
+	return cfg
+}
+
+// openMux opens the server port, or what a client needs to dial others'.
+func (d *Daemon) openMux(ctx context.Context) error {
+	deps := wire.Deps{
+		Logger: d.log.Named("rpc"), TLS: d.tls.InternalRPC, NodeID: d.nodeID,
+		ClusterID: func() string {
+			if d.store == nil {
+				return ""
+			}
+			return d.store.Former().ClusterID()
+		},
+	}
+	if d.opts.Network != nil {
+		deps.Network = d.opts.Network
+	}
+	var err error
+	if d.mux, err = wire.New(wireConfig(d.settings), deps); err != nil {
+		return err
+	}
+	if err := d.mux.Open(ctx); err != nil {
+		return err
+	}
+	d.onClose("server port", d.mux.Close)
+	return nil
+}
+
+// newRouter makes the way to the servers; local is nil on a client.
+func (d *Daemon) newRouter(ctx context.Context, local federation.Local) error {
+	deps := federation.Deps{
+		Local: local, Logger: d.log.Named("router"),
+		Dial: func(ctx context.Context, sv federation.Server) (net.Conn, error) {
+			return d.mux.DialCalls(ctx, sv.Addr)
+		},
+		ClusterSize: func() int { return len(d.pools.members()) },
+	}
+	var err error
+	d.router, err = federation.New(routerConfig(d.settings, d.nodeID), deps)
+	if err != nil {
+		return err
+	}
+	if err := d.router.Open(ctx); err != nil {
+		return err
+	}
+	d.onClose("router", d.router.Close)
+	return nil
+}
+
+// serveCalls lets other agents call this server.
+func (d *Daemon) serveCalls(ctx context.Context) error {
+	srv, err := remote.NewServer(remote.ServerDeps{Handler: d.router.Relay(), Logger: d.log.Named("rpc")})
+	if err != nil {
+		return err
+	}
+	if err := srv.Open(ctx, d.mux.Calls()); err != nil {
+		return err
+	}
+	d.onClose("calls of others", srv.Close)
+	return nil
+}
+
+// raftLayer gives raft its connections, under the address that others know.
+type raftLayer struct {
+	*wire.Layer
+	advertise netip.AddrPort
+}
+
+func (l raftLayer) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.advertise) }

@@ -1,0 +1,46 @@
+package remote
+
+import (
+	"context"
+	"strconv"
+
+	"google.golang.org/grpc/metadata"
+)
+
+// hopHeader carries the number of servers that a call has come to, this one included.
+const hopHeader = "consul-hop"
+
+// MaxHop is the last hop: whoever gets it answers by itself.
+const MaxHop = 2
+
+type hopKey struct{}
+
+// WithHop marks the calls made with ctx as the n-th hop.
+func WithHop(ctx context.Context, n int) context.Context {
+	return context.WithValue(ctx, hopKey{}, n)
+}
+
+// Hop tells which hop a call is: 0 in the process of whoever asked, then 1 and more.
+func Hop(ctx context.Context) int {
+	n, _ := ctx.Value(hopKey{}).(int)
+	return n
+}
+
+// outgoing puts the hop into a call's headers.
+func outgoing(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, hopHeader, strconv.Itoa(max(Hop(ctx), 1)))
+}
+
+// incoming takes the hop out of a call's headers. One that makes no sense is the
+// last: it cannot be sent round in circles.
+func incoming(ctx context.Context) context.Context {
+	values := metadata.ValueFromIncomingContext(ctx, hopHeader)
+	if len(values) == 0 {
+		return WithHop(ctx, 1)
+	}
+	n, err := strconv.Atoi(values[0])
+	if err != nil || n < 1 || n > MaxHop {
+		n = MaxHop
+	}
+	return WithHop(ctx, n)
+}

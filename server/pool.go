@@ -1,0 +1,82 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"consul.internal/catalog"
+	"consul.internal/rpc"
+	"consul.internal/view"
+	"github.com/hashicorp/go-memdb"
+)
+
+// Pools are the gossip pools as the operations use them.
+type Pools interface {
+	// Keyring does something with a key on all members of each pool that is asked for.
+	Keyring(ctx context.Context, in *rpc.KeyringRequest) []rpc.KeyringPool
+	// ForceLeave makes a failed member one that left. A member that is not known is fault.NotFound.
+	ForceLeave(ctx context.Context, in *rpc.ForceLeaveRequest) error
+}
+
+func (s poolOps) keyring(ctx context.Context, in *rpc.KeyringRequest) (*rpc.KeyringReply, error) {
+	if err := s.here(in.Target); err != nil {
+		return nil, err
+	}
+	return &rpc.KeyringReply{Pools: s.deps.Pools.Keyring(ctx, in)}, nil
+}
+
+func (s poolOps) forceLeave(ctx context.Context, in *rpc.ForceLeaveRequest) (*rpc.Empty, error) {
+	if err := s.here(in.Target); err != nil {
+		return nil, err
+	}
+	return new(rpc.Empty), s.deps.Pools.ForceLeave(ctx, in)
+}
+
+// kinds of services that the mesh counts, besides services that speak it themselves.
+func meshKinds() []string {
+	return []string{"api-gateway", "connect-proxy", "ingress-gateway", "mesh-gateway", "terminating-gateway"}
+}
+
+// connectNative is the name under which services that speak the mesh themselves are counted.
+const connectNative = "connect-native"
+
+func (s catalogOps) usage(ctx context.Context, in *rpc.UsageRequest) (*rpc.UsageReply, error) {
+	out := new(rpc.UsageReply)
+	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+		nodesIndex, nodes := s.store.State().Nodes(ws)
+		index, instances := s.store.State().Instances(ws)
+		out.Usage = map[string]rpc.Usage{s.cfg.Datacenter: count(len(nodes), instances)}
+		return max(index, nodesIndex), nil
+	})
+	return out, err
+}
+
+// count counts. Billable, in the reference's words, is what is neither a server's
+// own service nor part of the mesh.
+func count(nodes int, instances []*catalog.Instance) rpc.Usage {
+	u := rpc.Usage{Nodes: nodes, ServiceInstances: len(instances), ConnectServiceInstances: map[string]int{connectNative: 0}}
+	for _, kind := range meshKinds() {
+		u.ConnectServiceInstances[kind] = 0
+	}
+	names := map[string]struct{}{}
+	for _, i := range instances {
+		names[i.Service.Name] = struct{}{}
+		if i.Service.Connect.Native {
+			u.ConnectServiceInstances[connectNative]++
+		}
+		switch {
+		case slices.Contains(meshKinds(), i.Service.Kind):
+			u.ConnectServiceInstances[i.Service.Kind]++
+		case i.Service.Name != catalog.ServiceConsul:
+			u.BillableServiceInstances++
+		}
+	}
+	u.Services = len(slices.Collect(maps.Keys(names)))
+	return u
+}
+
+// viewFollow serves an agent that follows names of this datacenter.
+func (s *Server) viewFollow(ctx context.Context, c rpc.Conversation) error {
+	return view.Serve(ctx, s.deps.Feed, c)
+}

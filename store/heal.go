@@ -1,0 +1,204 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
+
+	"consul.internal/internal/durable"
+	"consul.internal/internal/fault"
+	"consul.internal/rpc"
+)
+
+const (
+	// healPause lies between questions to the leader, which may be busy with another server.
+	healPause = time.Second
+	// healTimeout bounds one question.
+	healTimeout = 5 * time.Second
+	// healRemind is how often the log says what a server still waits for.
+	healRemind = time.Minute
+)
+
+// heal begins the way back of a server whose data are damaged. Alone it cannot
+// heal: then the error comes back, and says what a person can do. Among others it
+// gives its vote up first, since a voter that has forgotten what it acknowledged
+// can lose it for all; then it forgets everything and is taken in as a new one.
+func heal(s *Store, f founder, damage error) error {
+	if !IsDamage(damage) || s.deps.Demote == nil {
+		return damage
+	}
+	m, known := readMemory(s.disk.dir)
+	if known && m.others(s.cfg.NodeID) == 0 || !known && s.cfg.Expect <= 1 {
+		return damage
+	}
+	s.logger.Error("data of this server are damaged. It gives up its vote and fetches everything from the other servers", zap.Error(damage))
+	s.work.run(func() {
+		if err := healing(s, f, m.ClusterID); err != nil && s.life.Err() == nil {
+			s.fail(errors.Join(damage, err))
+		}
+	})
+	return nil
+}
+
+// others counts the servers but this one.
+func (m memory) others(self string) int {
+	n := 0
+	for _, sv := range m.Servers {
+		if string(sv.ID) != self {
+			n++
+		}
+	}
+	return n
+}
+
+func healing(s *Store, f founder, cluster string) error {
+	if err := s.disk.closeLog(); err != nil {
+		s.logger.Warn("closing the damaged log", zap.Error(err))
+	}
+	in := &rpc.RaftDemoteRequest{ID: s.cfg.NodeID, Address: string(s.deps.Transport.LocalAddr()), ClusterID: cluster}
+	var told time.Time
+	for {
+		ctx, cancel := context.WithTimeout(s.life, healTimeout)
+		out, err := s.deps.Demote(ctx, in)
+		cancel()
+		if err == nil && out.Granted {
+			break
+		}
+		if time.Since(told) >= healRemind {
+			told = time.Now()
+			why := ""
+			if err == nil {
+				why = out.Reason
+			}
+			s.logger.Warn("this server's data are damaged, and it waits for the leader to take its vote. Without a leader: start the other servers; if they are gone for good, put the raft directory back from a backup",
+				zap.String("directory", s.disk.dir), zap.String("reason", why), zap.Error(err))
+		}
+		select {
+		case <-time.After(healPause):
+		case <-s.life.Done():
+			return s.life.Err()
+		}
+	}
+	if err := s.disk.wipe(); err != nil {
+		return fmt.Errorf("remove the damaged data: %w", err)
+	}
+	s.cfg.Bootstrap, s.cfg.Expect = false, 0 // the others take it in; it founds nothing
+	if err := s.fsm.reset(); err != nil {
+		return err
+	}
+	known, err := s.disk.open(s.life)
+	if err == nil {
+		err = s.former.load(s.disk.dir)
+	}
+	if err == nil {
+		err = s.start(f.on(s.disk), known)
+	}
+	if err != nil {
+		return err
+	}
+	s.logger.Info("the damaged data are removed; this server fetches everything from the others")
+	if n := s.node.Load(); s.life.Err() != nil {
+		return n.Shutdown().Error() // Close did not see it
+	}
+	return nil
+}
+
+// reset makes the state one to which nothing has been applied.
+func (f *fsm) reset() error {
+	f.stopped = nil
+	f.applied.Store(0)
+	f.reached.restart()
+	return f.state.Restore().Commit(0)
+}
+
+// restart begins at 0 again. Nobody may be waiting.
+func (p *progress) restart() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.index = 0
+}
+
+// kept are the files that outlive a wipe: the memory of the others keeps this
+// server from founding a cluster of its own if it is cut short here.
+var kept = [...]string{"lock", memoryFile, peersInfo}
+
+// wipe removes all data but those that are kept.
+func (d *disk) wipe() error {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		keep := false
+		for _, name := range kept {
+			keep = keep || e.Name() == name
+		}
+		if keep {
+			continue
+		}
+		path := filepath.Join(d.dir, e.Name())
+		if e.IsDir() {
+			err = os.RemoveAll(path)
+		} else {
+			err = durable.Remove(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Heal answers, on the leader, a damaged server that wants to give up its vote.
+// One at a time: while another one is catching up the cluster has none to spare.
+func (m Members) Heal(ctx context.Context, in *rpc.RaftDemoteRequest) (*rpc.RaftDemoteReply, error) {
+	n, servers, err := m.change(ctx)
+	if err != nil {
+		return nil, err
+	}
+	refuse := func(format string, args ...any) (*rpc.RaftDemoteReply, error) {
+		return &rpc.RaftDemoteReply{Reason: fmt.Sprintf(format, args...)}, nil
+	}
+	if id := m.s.ClusterID(); in.ClusterID != "" && in.ClusterID != id {
+		return refuse("it belonged to cluster %s, but this is cluster %s", in.ClusterID, id)
+	}
+	if in.ID == m.s.cfg.NodeID {
+		return nil, fault.Newf(fault.Conflict, "server %s leads the cluster; another one with its ID asks to give up its vote", in.ID)
+	}
+	voter, voters := false, 0
+	for _, sv := range servers {
+		switch {
+		case sv.Suffrage == raft.Voter:
+			voters++
+			voter = voter || string(sv.ID) == in.ID
+		case string(sv.ID) != in.ID:
+			return refuse("server %s is catching up; one at a time", sv.ID)
+		}
+	}
+	if !voter {
+		return &rpc.RaftDemoteReply{Granted: true}, nil
+	}
+	h, err := m.s.pilot.Health()
+	if err != nil {
+		return nil, err
+	}
+	healthy := 0
+	for _, sv := range h.Servers {
+		if sv.Voter && sv.Healthy && sv.ID != in.ID {
+			healthy++
+		}
+	}
+	if healthy < (voters-1)/2+1 {
+		return refuse("only %d of the other %d servers are healthy", healthy, voters-1)
+	}
+	if err := m.done(ctx, n.DemoteVoter(raft.ServerID(in.ID), 0, 0)); err != nil {
+		return nil, err
+	}
+	return &rpc.RaftDemoteReply{Granted: true}, nil
+}

@@ -1,0 +1,91 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"consul.internal/internal/fault"
+)
+
+// Conversation carries values to another process and back. Recv's error is
+// io.EOF when the other side ended it well; Close ends both Send and Recv.
+type Conversation interface {
+	Send(v any) error
+	Recv(into any) error
+	Close() error
+}
+
+// Serve gives the other side of a conversation a session of the feed, until
+// either ends. The conversation is closed then.
+func Serve(ctx context.Context, f *Feed, c Conversation) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s, err := f.session(ctx)
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	var wg sync.WaitGroup
+	var cerr error
+	wg.Go(func() { // also while Send waits for a follower who does not listen
+		select {
+		case <-s.ended:
+		case <-ctx.Done():
+		}
+		cerr = c.Close()
+	})
+	wg.Go(func() {
+		for {
+			var a Ask
+			err := c.Recv(&a)
+			if err == nil {
+				err = s.Send(a)
+			}
+			if err != nil {
+				cancel(err)
+				return
+			}
+		}
+	})
+	for {
+		var e Event
+		if e, err = s.Recv(); err != nil {
+			break
+		}
+		if err = c.Send(e); err != nil {
+			break
+		}
+	}
+	_ = s.Close() // has no errors
+	wg.Wait()
+	if cause := context.Cause(ctx); s.byFeed() {
+		err = errFeedClosed
+	} else if cause != nil {
+		err = cause // why nothing could be sent any more
+	}
+	if errors.Is(err, io.EOF) {
+		return nil // the follower went
+	}
+	return errors.Join(err, cerr)
+}
+
+// Converse makes a session of a conversation with a server that runs Serve.
+func Converse(c Conversation) Session { return conversed{c} }
+
+type conversed struct{ c Conversation }
+
+func (s conversed) Send(a Ask) error { return s.c.Send(a) }
+
+func (s conversed) Recv() (Event, error) {
+	var e Event
+	if err := s.c.Recv(&e); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = fault.Newf(fault.Unavailable, "the server ended the session: %w", err)
+		}
+		return Event{}, err
+	}
+	return e, nil
+}
+
+func (s conversed) Close() error { return s.c.Close() }

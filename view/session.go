@@ -1,0 +1,385 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"consul.internal/catalog"
+	"consul.internal/internal/fault"
+)
+
+// feedSession is one follower's conversation with a Feed. What it has to say is
+// made when it is received: until then a subject that changes is only marked.
+// All but the first lines is guarded by feed.mu.
+type feedSession struct {
+	feed  *Feed
+	ctx   context.Context
+	ended chan struct{}
+	once  sync.Once
+	wake  chan struct{} // of one place: there may be something to receive
+
+	follows  map[Subject]*follow
+	queue    []*follow // marked subjects, each once, the longest waiting first
+	waiting  []*follow // asked with a token that is ahead of us
+	ends     []Event   // subjects that end, to be told
+	parts    []Event   // the rest of a large event
+	nextBeat time.Time
+	beat     *pulse // a heartbeat that is due
+}
+
+// follow is one subject in one session.
+type follow struct {
+	session *feedSession
+	subject Subject
+	seq     uint64
+	from    Token     // what the follower said it knows; counts until the first answer
+	until   time.Time // how long to wait for the feed to catch up with it
+	whole   bool      // it only says what we must know
+	told    bool      // the first answer has been given
+	queued  bool
+	gone    bool // no longer followed
+	service *Service
+	index   uint64 // what of the name index has been told
+}
+
+// pulse is a heartbeat on its way: it may only be told after everything that was
+// marked when it became due, or it would claim too much.
+type pulse struct {
+	token Token
+	age   time.Duration
+	at    time.Time
+	after int // marked subjects that go first
+}
+
+// maxEnds bounds the refusals that wait to be received: who asks on without
+// listening is broken.
+const maxEnds = 1024
+
+// Send takes an Ask.
+func (s *feedSession) Send(a Ask) error {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, open := f.sessions[s]; !open {
+		return s.cause()
+	}
+	if !a.Subject.valid() {
+		return fault.Newf(fault.Invalid, "%.100q cannot be followed", a.Subject.String())
+	}
+	if old := s.follows[a.Subject]; old != nil {
+		s.drop(old)
+	}
+	if a.Stop {
+		return nil
+	}
+	if len(s.follows) >= f.cfg.Subjects {
+		return s.end(Event{Subject: a.Subject, Seq: a.Seq, End: EndLimit})
+	}
+	fl := &follow{session: s, subject: a.Subject, seq: a.Seq, from: a.From, whole: a.Whole}
+	s.follows[a.Subject] = fl
+	if f.followers[a.Subject] == nil {
+		f.followers[a.Subject] = map[*follow]struct{}{}
+	}
+	f.followers[a.Subject][fl] = struct{}{}
+	if !s.canAnswer(fl) {
+		s.wait(fl)
+	} else {
+		s.dirty(fl)
+	}
+	return nil
+}
+
+// canAnswer reports whether the feed knows as much as the follower does.
+func (s *feedSession) canAnswer(fl *follow) bool {
+	f := s.feed
+	return f.dir.Ready() && f.life != Token{} && !f.life.before(fl.from)
+}
+
+func (s *feedSession) wait(fl *follow) {
+	fl.until = time.Now().Add(s.feed.cfg.Hold)
+	s.waiting = append(s.waiting, fl)
+	s.feed.waiting[s] = struct{}{}
+	s.poke()
+}
+
+func (s *feedSession) end(e Event) error {
+	if len(s.ends) >= maxEnds {
+		return fault.Newf(fault.RateLimited, "too many subjects were asked for")
+	}
+	s.ends = append(s.ends, e)
+	s.poke()
+	return nil
+}
+
+// drop ends a subject.
+func (s *feedSession) drop(fl *follow) {
+	fl.gone = true
+	delete(s.follows, fl.subject)
+	all := s.feed.followers[fl.subject]
+	if delete(all, fl); len(all) == 0 {
+		delete(s.feed.followers, fl.subject)
+	}
+	if i := slices.Index(s.waiting, fl); i >= 0 {
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+	}
+	if i := -1; fl.queued { // so that asking again and again does not grow the queue
+		if i = slices.Index(s.queue, fl); i >= 0 {
+			s.queue = slices.Delete(s.queue, i, i+1)
+			if s.beat != nil && i < s.beat.after {
+				s.beat.after--
+			}
+		}
+	}
+	if len(s.parts) > 0 && s.parts[0].Seq == fl.seq && s.parts[0].Subject == fl.subject {
+		s.parts = nil
+	}
+}
+
+// dirty marks a subject to be told.
+func (s *feedSession) dirty(fl *follow) {
+	if fl.queued || !fl.told && slices.Contains(s.waiting, fl) {
+		return
+	}
+	fl.queued = true
+	s.queue = append(s.queue, fl)
+	s.poke()
+}
+
+// restart marks all subjects to be told anew, in a new life of the catalog.
+func (s *feedSession) restart() {
+	s.parts, s.beat = nil, nil
+	for _, fl := range s.follows {
+		if !fl.told {
+			continue // it is marked, or waits
+		}
+		fl.told, fl.from, fl.service = false, Token{}, nil
+		s.dirty(fl)
+	}
+	s.poke()
+}
+
+func (s *feedSession) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Recv returns the next event.
+func (s *feedSession) Recv() (Event, error) {
+	var timer *time.Timer
+	for {
+		e, again, err := s.next()
+		if err != nil || again.IsZero() {
+			return e, err
+		}
+		if timer == nil {
+			timer = time.NewTimer(time.Until(again))
+			defer timer.Stop()
+		} else {
+			timer.Reset(time.Until(again))
+		}
+		select {
+		case <-s.wake:
+		case <-timer.C:
+		case <-s.ended:
+		case <-s.ctx.Done():
+			_ = s.Close() // has no errors
+		}
+	}
+}
+
+// next returns the next event, or when to look again at the latest.
+func (s *feedSession) next() (e Event, again time.Time, err error) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, open := f.sessions[s]; !open {
+		return Event{}, time.Time{}, s.cause()
+	}
+	now := time.Now()
+	s.retry(now)
+	if len(s.ends) > 0 {
+		e, s.ends = s.ends[0], s.ends[1:]
+		return e, time.Time{}, nil
+	}
+	if len(s.parts) > 0 {
+		e, s.parts = s.parts[0], s.parts[1:]
+		return e, time.Time{}, nil
+	}
+	if s.beat == nil && !now.Before(s.nextBeat) {
+		s.beat = &pulse{token: f.life, age: f.deps.LeaderAge(), at: now, after: len(s.queue)}
+		if !f.dir.Ready() {
+			s.beat.token = Token{}
+		}
+	}
+	if b := s.beat; b != nil && b.after == 0 {
+		s.beat, s.nextBeat = nil, now.Add(f.cfg.Heartbeat)
+		return Event{Heartbeat: true, Token: b.token, LeaderAge: b.age + now.Sub(b.at)}, time.Time{}, nil
+	}
+	if len(s.queue) > 0 {
+		fl := s.queue[0]
+		s.queue[0] = nil
+		if s.queue = s.queue[1:]; len(s.queue) == 0 {
+			s.queue = nil
+		}
+		if s.beat != nil {
+			s.beat.after--
+		}
+		fl.queued = false
+		events := s.tell(fl)
+		s.parts = events[1:]
+		return events[0], time.Time{}, nil
+	}
+	again = s.nextBeat
+	for _, fl := range s.waiting {
+		if fl.until.Before(again) {
+			again = fl.until
+		}
+	}
+	return Event{}, again, nil
+}
+
+// retry looks at the subjects that wait for the feed to catch up.
+func (s *feedSession) retry(now time.Time) {
+	if len(s.waiting) == 0 {
+		return
+	}
+	for _, fl := range slices.Clone(s.waiting) {
+		switch {
+		case s.canAnswer(fl):
+			s.waiting = slices.DeleteFunc(s.waiting, func(o *follow) bool { return o == fl })
+			s.dirty(fl)
+		case !now.Before(fl.until):
+			s.drop(fl)
+			s.ends = append(s.ends, Event{Subject: fl.subject, Seq: fl.seq, End: EndUnavailable}) // as many as waited at most
+		}
+	}
+	if len(s.waiting) == 0 {
+		delete(s.feed.waiting, s)
+	}
+}
+
+// tell makes the events that bring a follower's subject up to date.
+func (s *feedSession) tell(fl *follow) []Event {
+	f := s.feed
+	e := Event{Subject: fl.subject, Seq: fl.seq, Token: f.life, LeaderAge: f.deps.LeaderAge()}
+	switch fl.subject.Kind {
+	case KindService:
+		s.tellService(fl, &e)
+	case KindNode:
+		n := f.dir.Node(fl.subject.Name)
+		if n == nil || fl.told || !s.upToDate(fl, n.Index) {
+			e.Reset = true
+			if n != nil {
+				e.Changes = []catalog.Change{{Op: catalog.NodeSet, Node: n.Node}}
+			}
+		}
+	case KindAddress:
+		e.Reset = true
+		if a, ok := parseAddr(fl.subject.Name); ok {
+			e.Changes = f.dir.Address(a).changes()
+		}
+	case KindIndex:
+		s.tellIndex(fl, &e)
+	}
+	fl.told, fl.from = true, Token{}
+	return split(e)
+}
+
+// returns reports whether a follower comes back with something that this life of
+// the catalog told it.
+func (s *feedSession) returns(fl *follow) bool {
+	return !fl.whole && fl.from.Cluster != "" && fl.from.sameLife(s.feed.life)
+}
+
+// upToDate reports whether a returning follower has missed nothing of what last
+// changed at an index.
+func (s *feedSession) upToDate(fl *follow, index uint64) bool {
+	return s.returns(fl) && index <= fl.from.Index
+}
+
+func (s *feedSession) tellService(fl *follow, e *Event) {
+	f := s.feed
+	now := f.dir.Service(fl.subject.Name)
+	old := fl.service
+	fl.service = now
+	switch {
+	case now == nil:
+		e.Reset = true
+		return
+	case fl.told && old != nil:
+		e.Changes = difference(old, now)
+	case !fl.told && s.upToDate(fl, now.Index):
+		return
+	case !fl.told && s.returns(fl):
+		if keys, ok := f.ring.memberKeys(fl.subject, fl.from.Index); ok {
+			e.Changes = pick(now, keys)
+			break
+		}
+		e.Reset = true
+	default:
+		e.Reset = true
+	}
+	if e.Reset || len(e.Changes) > len(now.Instances) {
+		e.Reset, e.Changes = true, now.changes()
+	}
+}
+
+func (s *feedSession) tellIndex(fl *follow, e *Event) {
+	f := s.feed
+	from := fl.index
+	fl.index = f.life.Index
+	if !fl.told {
+		if !s.returns(fl) {
+			e.Reset, e.Added = true, f.everyName()
+			return
+		}
+		from = fl.from.Index
+	}
+	var ok bool
+	if e.Added, e.Removed, ok = f.ring.nameChanges(from); !ok {
+		e.Reset, e.Added, e.Removed = true, f.everyName(), nil
+	}
+}
+
+// cause says why the session is over.
+func (s *feedSession) cause() error {
+	if err := context.Cause(s.ctx); err != nil {
+		return err
+	}
+	if s.feed.closed {
+		return errFeedClosed
+	}
+	return errSessionClosed
+}
+
+var errSessionClosed = errors.New("the session is closed")
+
+// byFeed reports whether the whole feed has ended.
+func (s *feedSession) byFeed() bool {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return s.feed.closed
+}
+
+// Close ends the session.
+func (s *feedSession) Close() error {
+	s.once.Do(func() {
+		close(s.ended)
+		f := s.feed
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		s.waiting, s.queue = nil, nil // so that dropping needs no search
+		for _, fl := range s.follows {
+			fl.queued = false
+			s.drop(fl)
+		}
+		delete(f.sessions, s)
+		delete(f.waiting, s)
+	})
+	return nil
+}
