@@ -61,7 +61,7 @@ type file struct {
 	DefaultQueryTime   *time.Duration `hcl:"default_query_time" doc:"how long a blocking query waits if it names no time"`
 	MaxQueryTime       *time.Duration `hcl:"max_query_time" doc:"how long a blocking query may wait"`
 	EnableCentralConf  *bool          `hcl:"enable_central_service_config" doc:"no effect: always on"`
-	DisableCoordinates *bool          `hcl:"disable_coordinates" later:"C" doc:"do not send network coordinates"`
+	DisableCoordinates *bool          `hcl:"disable_coordinates" doc:"do not send network coordinates"`
 
 	// Services and checks.
 	Services                []serviceFile    `hcl:"services,service" reload:"yes" doc:"services of this machine"`
@@ -222,7 +222,7 @@ type dnsFile struct {
 }
 
 type httpFile struct {
-	AllowWriteHTTPFrom []string          `hcl:"allow_write_http_from" later:"G" doc:"networks that may write over HTTP"`
+	AllowWriteHTTPFrom []string          `hcl:"allow_write_http_from" doc:"networks that may write over HTTP"`
 	BlockEndpoints     []string          `hcl:"block_endpoints" doc:"path prefixes answered with 403"`
 	ResponseHeaders    map[string]string `hcl:"response_headers" doc:"headers added to every response"`
 	UseCache           *bool             `hcl:"use_cache" later:"D" doc:"serve ?cached"`

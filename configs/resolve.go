@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -52,6 +53,11 @@ func (r *resolver) settings() *Settings {
 	s.HTTP = HTTP{
 		ResponseHeaders: f.HTTP.ResponseHeaders, BlockEndpoints: f.HTTP.BlockEndpoints, MaxHeaderBytes: value(f.HTTP.MaxHeaderBytes),
 		AllowAnyChar: value(f.DisableCharFilter), EnableDebug: value(f.EnableDebug), UI: value(f.UI.Enabled),
+	}
+	for _, text := range f.HTTP.AllowWriteHTTPFrom {
+		if p, err := netip.ParsePrefix(text); err == nil { // words names those that are none
+			s.HTTP.WriteFrom = append(s.HTTP.WriteFrom, p)
+		}
 	}
 	s.Limits = Limits{
 		HTTPMaxConnsPerClient: value(f.Limits.HTTPMaxConnsPerClient), HTTPSHandshakeTimeout: value(f.Limits.HTTPSHandshakeTimeout),

@@ -131,7 +131,8 @@ type DNS struct {
 // HTTP is the HTTP interface.
 type HTTP struct {
 	ResponseHeaders map[string]string
-	BlockEndpoints  []string // path prefixes
+	BlockEndpoints  []string       // path prefixes
+	WriteFrom       []netip.Prefix // who may write; none = everybody
 	MaxHeaderBytes  int
 	AllowAnyChar    bool // disable_http_unprintable_char_filter
 	EnableDebug     bool

@@ -133,6 +133,7 @@ func httpConfig(s *configs.Settings) (httpapi.Config, bool) {
 			Path: path, User: s.Addresses.SocketUser, Group: s.Addresses.SocketGroup, Mode: s.Addresses.SocketMode,
 		})
 	}
+	cfg.SecureAddrs, cfg.HandshakeTimeout, cfg.WriteFrom = addrs(s.Addresses.HTTPS), s.Limits.HTTPSHandshakeTimeout, s.HTTP.WriteFrom
 	cfg.Datacenter, cfg.NodeName = s.Node.Datacenter, s.Node.Name
 	cfg.ResponseHeaders, cfg.BlockEndpoints = s.HTTP.ResponseHeaders, s.HTTP.BlockEndpoints
 	cfg.MaxConnsPerClient = s.Limits.HTTPMaxConnsPerClient
@@ -142,7 +143,7 @@ func httpConfig(s *configs.Settings) (httpapi.Config, bool) {
 	cfg.MaxHeaderBytes = s.HTTP.MaxHeaderBytes
 	cfg.TranslateWANAddrs = s.Node.TranslateWANAddrs
 	cfg.DiscoveryMaxStale = s.Queries.DiscoveryMaxStale
-	return cfg, len(cfg.Addrs)+len(cfg.Sockets) > 0
+	return cfg, len(cfg.Addrs)+len(cfg.SecureAddrs)+len(cfg.Sockets) > 0
 }
 
 func addrs(list []netip.AddrPort) []string {

@@ -13,6 +13,7 @@ import (
 	"consul.internal/httpapi"
 	"consul.internal/internal/fault"
 	"consul.internal/internal/gossip"
+	"consul.internal/internal/tlsx"
 	"consul.internal/internal/version"
 	"go.uber.org/zap"
 )
@@ -104,6 +105,7 @@ func (p process) Self() httpapi.Self {
 			"SerfPortWAN": s.Ports.SerfWAN, "BindAddr": s.Addresses.Bind.String(), "ClientAddrs": s.Addresses.Client,
 			"AdvertiseAddrLAN": s.Addresses.AdvertiseLAN.String(), "AdvertiseAddrWAN": s.Addresses.AdvertiseWAN.String(),
 		},
+		Coord:  d.coordinate(),
 		Member: d.member(false),
 		Stats:  d.stats(s),
 		Meta:   d.local.Node().Meta,
@@ -170,11 +172,17 @@ func (d *Daemon) Reload(next *configs.Settings) error {
 			return fmt.Errorf("reload http_config: %w", err)
 		}
 	}
+	if _, err := tlsx.New(tlsConfig(next)); err != nil {
+		return fmt.Errorf("reload tls: %w", err)
+	}
 	set := agentSet(next)
 	if err := d.local.Reload(&set); err != nil {
 		return fmt.Errorf("reload services and checks: %w", err)
 	}
-	var errs []error
+	errs := []error{d.tls.Reload(tlsConfig(next))}
+	for _, w := range d.tls.Warnings() {
+		d.log.Warn(w)
+	}
 	if dnsOn {
 		errs = append(errs, d.dns.Reload(dnsCfg))
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -9,6 +10,12 @@ import (
 type Config struct {
 	// Addrs to listen on, as "host:port".
 	Addrs []string
+	// SecureAddrs to listen on with TLS.
+	SecureAddrs []string
+	// HandshakeTimeout bounds a TLS handshake with the first header; 0 = as without TLS.
+	HandshakeTimeout time.Duration
+	// WriteFrom are the networks that may write; none = all.
+	WriteFrom []netip.Prefix
 	// Sockets to listen on beside them.
 	Sockets []Socket
 	// Datacenter and NodeName of this agent.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -134,6 +135,10 @@ func (s *Server) wrap(rt route) http.Handler {
 			plain(w, http.StatusMethodNotAllowed, "method "+r.Method+" not allowed")
 			return
 		}
+		if r.Method != http.MethodGet && !mayWrite(s.config().WriteFrom, r.RemoteAddr) {
+			plain(w, http.StatusForbidden, "HTTP write requests from this address are denied (http_config.allow_write_http_from)")
+			return
+		}
 		if r.Method == http.MethodGet {
 			// What only reads, and may wait for long, ends when the door closes.
 			ctx, cancel := context.WithCancelCause(r.Context())
@@ -152,6 +157,20 @@ func (s *Server) wrap(rt route) http.Handler {
 		}
 		s.answer(w, r, v)
 	})
+}
+
+// mayWrite reports whether an address may change things. Who comes over a unix
+// socket has been let in by its mode.
+func mayWrite(from []netip.Prefix, remote string) bool {
+	if len(from) == 0 {
+		return true
+	}
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return true
+	}
+	a := at.Addr().Unmap().WithZone("")
+	return slices.ContainsFunc(from, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 func (s *Server) root(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +31,8 @@ type Deps struct {
 	Log     *zap.Logger
 	Metrics *metrics.Registry // nil = nothing is counted
 	Monitor Monitor           // nil = the log cannot be followed
+	// TLS is for SecureAddrs; it may be nil where there are none.
+	TLS *tls.Config
 	// Snapshots saves and restores the servers' state; nil = it cannot be.
 	Snapshots Snapshots
 }
@@ -39,7 +42,7 @@ type Server struct {
 	cfg   atomic.Pointer[Config]
 	deps  Deps
 	log   *zap.Logger
-	http  *http.Server
+	http  []*http.Server
 	wg    sync.WaitGroup
 	addrs []net.Addr
 	// closing ends when the door closes.
@@ -88,30 +91,41 @@ func (s *Server) Open(ctx context.Context) error {
 	for _, l := range listeners {
 		s.addrs = append(s.addrs, l.Addr())
 	}
-	s.http = &http.Server{
-		Handler:           s.Handler(),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    cmp.Or(cfg.MaxHeaderBytes, maxHeader),
-		ErrorLog:          logx.Std(s.log),
-		ConnState:         s.fresh.track,
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
 	limits := door.Limits{Total: maxConns, PerAddress: cfg.MaxConnsPerClient}
-	for _, l := range listeners {
+	plain, secure := s.newHTTP(ctx, headerTimeout), s.newHTTP(ctx, cmp.Or(cfg.HandshakeTimeout, headerTimeout))
+	s.http = []*http.Server{plain, secure}
+	for i, l := range listeners {
+		on := plain
 		limited := door.Limit(l, limits, func(a netip.Addr) {
 			if !s.refusals.due(time.Now()) {
 				return
 			}
 			s.log.Warn("refused a connection: too many from this address (limits.http_max_conns_per_client)", zap.Stringer("from", a))
 		})
+		if i >= len(listeners)-len(cfg.SecureAddrs) {
+			on, limited = secure, tls.NewListener(limited, s.deps.TLS)
+		}
 		s.wg.Go(func() {
-			if err := s.http.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
+			if err := on.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
 				s.log.Error("HTTP door failed", zap.Error(err))
 			}
 		})
 	}
 	return nil
+}
+
+// newHTTP makes a server for one kind of door. begin is the longest that a client
+// may take until its first header is there, a TLS handshake included.
+func (s *Server) newHTTP(ctx context.Context, begin time.Duration) *http.Server {
+	return &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: begin,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    cmp.Or(s.config().MaxHeaderBytes, maxHeader),
+		ErrorLog:          logx.Std(s.log),
+		ConnState:         s.fresh.track,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
 }
 
 // listen opens what the configuration names, up to the first that cannot be.
@@ -126,6 +140,14 @@ func listen(ctx context.Context, cfg *Config) (listeners []net.Listener, err err
 	}
 	for _, socket := range cfg.Sockets {
 		l, err := socket.listen(ctx)
+		if err != nil {
+			return listeners, err
+		}
+		listeners = append(listeners, l)
+	}
+	for _, addr := range cfg.SecureAddrs {
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", addr)
 		if err != nil {
 			return listeners, err
 		}
@@ -154,13 +176,17 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.cancel()
 	s.fresh.close()
-	err := s.http.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		s.log.Warn("some requests took too long and were cut off")
-		err = s.http.Close()
+	var errs []error
+	for _, one := range s.http {
+		err := one.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.log.Warn("some requests took too long and were cut off")
+			err = one.Close()
+		}
+		errs = append(errs, err)
 	}
 	s.wg.Wait()
-	return err
+	return errors.Join(errs...)
 }
 
 func (s *Server) config() *Config { return s.cfg.Load() }

@@ -123,7 +123,7 @@ func DefaultWAN() Config {
 	return c
 }
 
-var validName = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
+var validName = regexp.MustCompile("^[^\\s\\pC/\\\\\"'<>&]+$")
 
 // ValidName tells why a member cannot have this name.
 func ValidName(name string) error {
@@ -133,7 +133,7 @@ func ValidName(name string) error {
 	case len(name) > maxName:
 		return fault.Newf(fault.Invalid, "the name %.20q... has %d characters, at most %d", name, len(name), maxName)
 	case !validName.MatchString(name):
-		return fault.Newf(fault.Invalid, "the name %q has characters other than letters, digits, '-' and '.'", name)
+		return fault.Newf(fault.Invalid, "the name %q has a blank, a quote, a slash or another character that names cannot have; letters, digits and '-' are best", name)
 	}
 	return nil
 }
