@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build run test interop conformance race cover fuzz bench bench-compare lint fix check install uninstall clean
+.PHONY: help build run test test-cluster interop conformance race cover fuzz bench bench-compare lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ interop: ## run the service discovery of the real Prometheus against the agent (
 
 conformance: ## run the recorded cases against real agents (ARGS=-all for those of later parts too)
 	$(GO) test -count=1 -v -run '^TestRecordedBehaviour$$' ./internal/conformance $(if $(ARGS),-args $(ARGS))
+
+test-cluster: ## run a cluster of real processes under faults (root; FULL=1 for the long form, RUN=regexp)
+	@GO=$(GO) RUN='$(RUN)' scripts/test-cluster.sh $(FULL)
 
 race: ## run all tests with the race detector, in the agents too (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -skip '^TestRecordedBehaviour$$' ./...

@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"consul.internal/view/world"
 )
 
 func (r *resolver) gossip() Gossip {
 	f := r.f
 	g := Gossip{
-		LAN: r.timing("gossip_lan", &f.GossipLAN), RejoinAfterLeave: value(f.RejoinAfterLeave), ReconnectTimeout: value(f.ReconnectTimeout),
+		LAN: r.timing("gossip_lan", &f.GossipLAN), WAN: r.timing("gossip_wan", &f.GossipWAN), ReconnectWAN: value(f.ReconnectTimeoutWAN), RejoinAfterLeave: value(f.RejoinAfterLeave), ReconnectTimeout: value(f.ReconnectTimeout),
 		Key: value(f.EncryptKey), VerifyIncoming: value(f.EncryptVerifyIn), VerifyOutgoing: value(f.EncryptVerifyOut),
 		NoKeyringFile: value(f.DisableKeyringFile), NoCoordinates: value(f.DisableCoordinates),
 	}
@@ -20,10 +22,28 @@ func (r *resolver) gossip() Gossip {
 			g.AllowedCIDRs = append(g.AllowedCIDRs, p)
 		}
 	}
+	for _, text := range f.SerfWANCIDRs {
+		if p, err := netip.ParsePrefix(text); err == nil { // as above
+			g.AllowedWAN = append(g.AllowedWAN, p)
+		}
+	}
+	if g.ReconnectWAN < minReconnect {
+		r.errorf("reconnect_timeout_wan", "reconnect_timeout_wan must be >= %s", minReconnect)
+	}
 	if g.ReconnectTimeout < minReconnect {
 		r.errorf("reconnect_timeout", "reconnect_timeout must be >= %s", minReconnect)
 	}
 	return g
+}
+
+// federation checks which names of other datacenters are to be followed.
+func (r *resolver) federation() Federation {
+	for _, text := range r.f.Federation.Prefetch {
+		if err := world.CheckPrefetch(text); err != nil {
+			r.errorf("federation.prefetch", "federation.prefetch: %v", err)
+		}
+	}
+	return Federation{Prefetch: r.f.Federation.Prefetch}
 }
 
 // minReconnect is the known lower bound: a machine that is repaired within a

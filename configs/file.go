@@ -25,13 +25,13 @@ type file struct {
 	Bootstrap             *bool             `hcl:"bootstrap" doc:"let this server alone start the cluster"`
 	BootstrapExpect       *int              `hcl:"bootstrap_expect" doc:"number of servers that start the cluster together"`
 	ReadReplica           *bool             `hcl:"read_replica,non_voting_server" doc:"server without a vote"`
-	ServerRejoinAgeMax    *time.Duration    `hcl:"server_rejoin_age_max" later:"C" doc:"longest absence after which a server may come back"`
+	ServerRejoinAgeMax    *time.Duration    `hcl:"server_rejoin_age_max" doc:"longest absence after which a server may come back"`
 	RaftProtocol          *int              `hcl:"raft_protocol" doc:"version of the raft protocol; 3 is the only one"`
 	Protocol              *int              `hcl:"protocol" doc:"version of the gossip protocol; 2 or 3"`
 	RaftSnapshotThreshold *int              `hcl:"raft_snapshot_threshold" reload:"yes" doc:"log entries after which a snapshot is taken"`
 	RaftSnapshotInterval  *time.Duration    `hcl:"raft_snapshot_interval" reload:"yes" doc:"how often the need for a snapshot is looked at"`
 	RaftTrailingLogs      *int              `hcl:"raft_trailing_logs" reload:"yes" doc:"log entries kept behind a snapshot"`
-	RaftLogStore          raftLogStoreFile  `hcl:"raft_logstore" later:"C" doc:"choice and tuning of the log store"`
+	RaftLogStore          raftLogStoreFile  `hcl:"raft_logstore" later:"never" doc:"no effect: there is one log store, and it checks what it reads"`
 	Performance           performanceFile   `hcl:"performance" doc:"timing of raft and of leaving"`
 	Limits                limitsFile        `hcl:"limits" reload:"yes" doc:"limits on requests and connections"`
 
@@ -47,7 +47,7 @@ type file struct {
 	SerfLAN           *string        `hcl:"serf_lan" doc:"address for gossip inside the datacenter; default is bind_addr"`
 	SerfWAN           *string        `hcl:"serf_wan" doc:"address for gossip between datacenters; default is bind_addr"`
 	SerfLANCIDRs      []string       `hcl:"serf_lan_allowed_cidrs" doc:"networks that may gossip inside the datacenter"`
-	SerfWANCIDRs      []string       `hcl:"serf_wan_allowed_cidrs" later:"C" doc:"networks that may gossip between datacenters"`
+	SerfWANCIDRs      []string       `hcl:"serf_wan_allowed_cidrs" doc:"networks that may gossip between datacenters"`
 	Addresses         addressesFile  `hcl:"addresses" doc:"addresses of single services, instead of client_addr"`
 	Ports             portsFile      `hcl:"ports" doc:"port numbers; -1 turns a service off"`
 	UnixSockets       unixSocketFile `hcl:"unix_sockets" doc:"owner and mode of unix sockets"`
@@ -78,22 +78,22 @@ type file struct {
 	RetryJoin            []string        `hcl:"retry_join" doc:"agents to join, tried until one answers"`
 	RetryInterval        *time.Duration  `hcl:"retry_interval" doc:"pause between attempts to join"`
 	RetryMax             *int            `hcl:"retry_max" doc:"attempts to join before giving up; 0 never gives up"`
-	RetryJoinWAN         []string        `hcl:"retry_join_wan" later:"D" doc:"servers of other datacenters to join, tried until one answers"`
-	RetryIntervalWAN     *time.Duration  `hcl:"retry_interval_wan" later:"D" doc:"pause between attempts to join over the WAN"`
-	RetryMaxWAN          *int            `hcl:"retry_max_wan" later:"D" doc:"attempts to join over the WAN before giving up; 0 never gives up"`
+	RetryJoinWAN         []string        `hcl:"retry_join_wan" doc:"servers of other datacenters to join, tried until one answers"`
+	RetryIntervalWAN     *time.Duration  `hcl:"retry_interval_wan" doc:"pause between attempts to join over the WAN"`
+	RetryMaxWAN          *int            `hcl:"retry_max_wan" doc:"attempts to join over the WAN before giving up; 0 never gives up"`
 	RejoinAfterLeave     *bool           `hcl:"rejoin_after_leave" doc:"join the former cluster again after a leave"`
 	LeaveOnTerm          *bool           `hcl:"leave_on_terminate" doc:"leave gracefully on SIGTERM; default is true for clients, false for servers"`
 	SkipLeaveOnInt       *bool           `hcl:"skip_leave_on_interrupt" doc:"do not leave on SIGINT; default is false for clients, true for servers"`
 	ReconnectTimeout     *time.Duration  `hcl:"reconnect_timeout" doc:"how long a failed node is remembered"`
-	ReconnectTimeoutWAN  *time.Duration  `hcl:"reconnect_timeout_wan" later:"D" doc:"how long a failed server of another datacenter is remembered"`
+	ReconnectTimeoutWAN  *time.Duration  `hcl:"reconnect_timeout_wan" doc:"how long a failed server of another datacenter is remembered"`
 	AdvertiseReconnect   *time.Duration  `hcl:"advertise_reconnect_timeout" later:"C" doc:"how long this node wants to be remembered after it failed"`
 	EncryptKey           *string         `hcl:"encrypt" doc:"gossip key, base64 of 16, 24 or 32 bytes"`
 	EncryptVerifyIn      *bool           `hcl:"encrypt_verify_incoming" doc:"refuse unencrypted gossip"`
 	EncryptVerifyOut     *bool           `hcl:"encrypt_verify_outgoing" doc:"send encrypted gossip only"`
 	DisableKeyringFile   *bool           `hcl:"disable_keyring_file" doc:"keep gossip keys in memory only"`
 	GossipLAN            gossipFile      `hcl:"gossip_lan" doc:"timing of gossip inside the datacenter"`
-	GossipWAN            gossipFile      `hcl:"gossip_wan" later:"D" doc:"timing of gossip between datacenters"`
-	Federation           federationFile  `hcl:"federation" later:"D" doc:"names of other datacenters kept here"`
+	GossipWAN            gossipFile      `hcl:"gossip_wan" doc:"timing of gossip between datacenters"`
+	Federation           federationFile  `hcl:"federation" doc:"names of other datacenters kept here"`
 	Autopilot            autopilotFile   `hcl:"autopilot" doc:"first settings of dead server cleanup"`
 	PrimaryGateways      []string        `hcl:"primary_gateways" later:"mesh" doc:"mesh gateways of the primary datacenter"`
 	PrimaryGatewaysEvery *time.Duration  `hcl:"primary_gateways_interval" later:"mesh" doc:"pause between attempts to reach them"`
@@ -125,7 +125,7 @@ type file struct {
 	ServerName           *string         `hcl:"server_name" doc:"name of this node in certificates, instead of node_name"`
 	AutoEncrypt          autoEncryptFile `hcl:"auto_encrypt" later:"mesh" doc:"certificates for clients, given out by servers"`
 	AutoConfig           autoConfigFile  `hcl:"auto_config" later:"mesh" doc:"first configuration for clients, given out by servers"`
-	AutoReloadConfig     *bool           `hcl:"auto_reload_config" later:"C" doc:"reload when a configuration file changes"`
+	AutoReloadConfig     *bool           `hcl:"auto_reload_config" doc:"reload when a configuration file changes"`
 	Connect              connectFile     `hcl:"connect" later:"mesh" doc:"the service mesh"`
 	ConfigEntries        configEntryFile `hcl:"config_entries" later:"D" doc:"config entries to create on first start"`
 	DefaultIntention     *string         `hcl:"default_intention_policy" later:"mesh" doc:"allow or deny where no intention fits"`
@@ -142,8 +142,8 @@ type performanceFile struct {
 	LeaveDrainTime       *time.Duration `hcl:"leave_drain_time" doc:"how long a leaving agent still answers"`
 	RaftMultiplier       *int           `hcl:"raft_multiplier" doc:"scale of raft's timing, 1 (fast) to 10"`
 	RPCHoldTimeout       *time.Duration `hcl:"rpc_hold_timeout" doc:"how long a request waits for a leader"`
-	GRPCKeepaliveEvery   *time.Duration `hcl:"grpc_keepalive_interval" later:"C" doc:"idle time after which a connection is probed"`
-	GRPCKeepaliveTimeout *time.Duration `hcl:"grpc_keepalive_timeout" later:"C" doc:"how long a probe may take"`
+	GRPCKeepaliveEvery   *time.Duration `hcl:"grpc_keepalive_interval" later:"never" doc:"no effect: connections in use are watched more closely than this"`
+	GRPCKeepaliveTimeout *time.Duration `hcl:"grpc_keepalive_timeout" later:"never" doc:"no effect, as grpc_keepalive_interval"`
 }
 
 type limitsFile struct {

@@ -30,7 +30,7 @@ type gossipFile struct {
 }
 
 type federationFile struct {
-	Prefetch []string `hcl:"prefetch" doc:"names of other datacenters learned before the first question, such as web.service.dc2"`
+	Prefetch []string `hcl:"prefetch" doc:"services of other datacenters that are followed before anybody asks: web, db-* or web.service.dc2"`
 }
 
 type autopilotFile struct {

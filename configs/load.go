@@ -71,7 +71,7 @@ func Resolve(in *Input, host Host) (*Settings, []string, error) {
 		l.warnings = append(l.warnings, "NOT PROTECTED: this version does not enforce "+strings.Join(names, ", ")+"; let only trusted networks reach this agent")
 	}
 	found := &findings{where: l.where, checkOnly: in.CheckOnly, warnings: l.warnings}
-	r := &resolver{findings: found, f: &l.merged, host: host, dev: in.Dev, loc: &locator{findings: found, f: &l.merged, host: host}}
+	r := &resolver{findings: found, f: &l.merged, host: host, dev: in.Dev, sources: in.Files, loc: &locator{findings: found, f: &l.merged, host: host}}
 	s := r.settings()
 	if err := r.err(); err != nil {
 		return nil, nil, fault.With(fault.Invalid, err)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"consul.internal/catalog"
 	"consul.internal/internal/hclconf"
@@ -20,6 +21,8 @@ type resolver struct {
 	loc  *locator
 	host Host
 	dev  bool
+
+	sources []string
 }
 
 // value is what a pointer points to, or the zero value.
@@ -81,6 +84,7 @@ func (r *resolver) settings() *Settings {
 		Max: value(f.RetryMax), MaxWAN: value(f.RetryMaxWAN),
 	}
 	s.Gossip = r.gossip()
+	s.Federation = r.federation()
 	s.Autopilot = r.autopilot()
 	s.TLS = r.tls()
 	s.ACL = ACL{Enabled: value(f.ACL.Enabled), DefaultPolicy: value(f.ACL.DefaultPolicy)}
@@ -97,10 +101,17 @@ func (r *resolver) settings() *Settings {
 	return s
 }
 
+// minRejoinAge is the known lower bound: an update or a night's repair must never
+// keep a server away.
+const minRejoinAge = 6 * time.Hour
+
 // server decides the role. "-bootstrap-expect=1" means the same as "-bootstrap".
 func (r *resolver) server() Server {
 	f := r.f
-	s := Server{Enabled: value(f.Server), Bootstrap: value(f.Bootstrap), BootstrapExpect: value(f.BootstrapExpect), ReadReplica: value(f.ReadReplica)}
+	s := Server{Enabled: value(f.Server), Bootstrap: value(f.Bootstrap), BootstrapExpect: value(f.BootstrapExpect), ReadReplica: value(f.ReadReplica), RejoinAgeMax: value(f.ServerRejoinAgeMax)}
+	if s.RejoinAgeMax < minRejoinAge {
+		r.errorf("server_rejoin_age_max", "server_rejoin_age_max cannot be lower than %s", minRejoinAge)
+	}
 	expect := s.BootstrapExpect
 	switch {
 	case expect < 0:
@@ -221,7 +232,7 @@ func (r *resolver) meta(key, what string, meta map[string]string) {
 }
 
 func (r *resolver) paths() Paths {
-	p := Paths{DataDir: value(r.f.DataDir), PIDFile: value(r.f.PidFile)}
+	p := Paths{DataDir: value(r.f.DataDir), PIDFile: value(r.f.PidFile), Config: r.sources, AutoReload: value(r.f.AutoReloadConfig)}
 	if p.DataDir == "" {
 		if !r.dev {
 			r.errorf("data_dir", "data_dir cannot be empty")

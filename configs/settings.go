@@ -26,6 +26,7 @@ type Settings struct {
 	Leaving     Leaving
 	Joining     Joining
 	Gossip      Gossip
+	Federation  Federation
 	Autopilot   Autopilot
 	TLS         TLS
 	ACL         ACL
@@ -50,9 +51,10 @@ type Node struct {
 // Server is the part that only servers have.
 type Server struct {
 	Enabled         bool
-	Bootstrap       bool // also set for bootstrap_expect = 1
-	BootstrapExpect int  // 0 or 2 and more
-	ReadReplica     bool // has no vote
+	Bootstrap       bool          // also set for bootstrap_expect = 1
+	BootstrapExpect int           // 0 or 2 and more
+	ReadReplica     bool          // has no vote
+	RejoinAgeMax    time.Duration // longest absence after which it may come back
 }
 
 // Raft is the replicated log's tuning.
@@ -67,8 +69,10 @@ type Raft struct {
 
 // Paths are files and directories.
 type Paths struct {
-	DataDir string // "" only with Dev
-	PIDFile string
+	DataDir    string // "" only with Dev
+	PIDFile    string
+	Config     []string // files and directories that the configuration came from
+	AutoReload bool     // reload when one of them changes
 }
 
 // Addresses are all addresses with templates expanded.
@@ -187,9 +191,12 @@ type Joining struct {
 // are the pool's own defaults.
 type Gossip struct {
 	LAN              GossipTiming
+	WAN              GossipTiming
 	RejoinAfterLeave bool
 	ReconnectTimeout time.Duration  // how long a failed member is remembered
 	AllowedCIDRs     []netip.Prefix // who may be a member; none = everybody
+	ReconnectWAN     time.Duration  // how long a failed server of another datacenter is remembered
+	AllowedWAN       []netip.Prefix // which servers of other datacenters may be members; none = all
 	Key              string         // base64, "" = what the keyring file has
 	VerifyIncoming   bool
 	VerifyOutgoing   bool
@@ -205,6 +212,11 @@ type GossipTiming struct {
 	ProbeTimeout   time.Duration
 	SuspicionMult  int
 	RetransmitMult int
+}
+
+// Federation is what this agent knows of other datacenters.
+type Federation struct {
+	Prefetch []string // services that are followed before anybody asks
 }
 
 // Autopilot is the first configuration of the care for dead and new servers; it

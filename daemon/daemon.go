@@ -106,7 +106,10 @@ func New(settings *configs.Settings, opts Options) (*Daemon, error) {
 		opts: opts, log: opts.Logger, settings: settings, latest: settings,
 		ending: ending{done: make(chan struct{}), left: make(chan struct{}), cancel: func() {}},
 	}
-	var err error
+	err := checkPresence(settings, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	if d.nodeID, err = nodeID(settings); err != nil {
 		return nil, fmt.Errorf("failed to setup node ID: %w", err)
 	}
@@ -115,6 +118,9 @@ func New(settings *configs.Settings, opts Options) (*Daemon, error) {
 	}
 	for _, w := range d.tls.Warnings() {
 		d.log.Warn(w)
+	}
+	if len(settings.Addresses.HTTPS) > 0 && !d.tls.HTTPS.Incoming() {
+		return nil, errors.New("ports.https is open but there is no certificate for it: set cert_file and key_file in tls.https or tls.defaults")
 	}
 	d.pools = newPools(d)
 	return d, nil
@@ -158,6 +164,10 @@ func (d *Daemon) Open(ctx context.Context) (err error) {
 		return err
 	}
 	d.onClose("agent", d.local.Close)
+	if !d.settings.Gossip.NoCoordinates {
+		d.wg.Go(func() { d.sendCoordinates(life) })
+	}
+	d.wg.Go(func() { d.notePresence(life) })
 	if err := d.openDNS(life); err != nil {
 		return err
 	}
@@ -182,7 +192,9 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	}
 	d.views.serve(d)
 	d.onClose("store", d.store.Close)
-	d.srv = server.New(serverConfig(s), server.Deps{Store: d.store, Feed: d.views.feed, Pools: d.pools, Log: log})
+	d.srv = server.New(serverConfig(s), server.Deps{
+		Store: d.store, Feed: d.views.feed, Pools: d.pools, Log: log, Remote: elsewhere{d}, Names: names{d},
+	})
 	if err := d.newRouter(life, d.srv); err != nil {
 		return err
 	}
@@ -197,6 +209,7 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 		r.Run(ctx)
 	})
 	d.store.RunLeader(d.store.Autopilot().Run)
+	d.store.RunLeader(d.srv.WriteCoordinates)
 	d.store.RunLeader(func(context.Context) { d.local.SyncNow() })
 	if err := d.openStore(ctx, life); err != nil {
 		return err
@@ -217,7 +230,11 @@ func (d *Daemon) openClient(life context.Context) error {
 
 // newLocal makes the agent's own part, and the way of all edges to the servers.
 func (d *Daemon) newLocal() (err error) {
-	d.caller = newCounting(d.router, d.opts.Metrics, d.settings.Server.Enabled)
+	var way rpc.Caller = d.router
+	if d.views.names != nil {
+		way = remembered{d.router, d.views.names, d.settings.Node.Datacenter, d.settings.Queries.DefaultTime, d.settings.Queries.MaxTime}
+	}
+	d.caller = newCounting(way, d.opts.Metrics, d.settings.Server.Enabled)
 	d.publish()
 	d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: d.caller, Logger: d.log})
 	return err
@@ -252,7 +269,7 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 	var err error
 	d.dns, err = dnsserver.New(cfg, dnsserver.Deps{
 		Source: d.views.source, Logger: d.log.Named("dns"),
-		Metrics: d.opts.Metrics,
+		Metrics: d.opts.Metrics, Execute: d.newQueries().Execute,
 	})
 	if err != nil {
 		return err
@@ -275,7 +292,7 @@ func (d *Daemon) openHTTP(ctx context.Context) error {
 	var err error
 	d.http, err = httpapi.New(cfg, httpapi.Deps{
 		Caller: d.caller, Local: d.local, Process: process{d}, Pool: process{d}, Snapshots: snapshots{d}, Log: d.log.Named("http"),
-		Metrics: d.opts.Metrics, Monitor: d.opts.Monitor,
+		Metrics: d.opts.Metrics, Monitor: d.opts.Monitor, TLS: d.tls.HTTPS.Server("h2", "http/1.1"),
 	})
 	if err != nil {
 		return err
@@ -289,8 +306,12 @@ func (d *Daemon) openHTTP(ctx context.Context) error {
 		defer cancel()
 		return d.http.Close(ctx)
 	})
-	for _, a := range d.http.Addrs() {
-		d.log.Info("Starting server", zap.Stringer("address", a), zap.String("network", a.Network()), zap.String("protocol", "http"))
+	for i, a := range d.http.Addrs() {
+		protocol := "http"
+		if i >= len(d.http.Addrs())-len(cfg.SecureAddrs) {
+			protocol = "https"
+		}
+		d.log.Info("Starting server", zap.Stringer("address", a), zap.String("network", a.Network()), zap.String("protocol", protocol))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -137,11 +138,11 @@ func (s *Server) reply(m *dns.Msg, opt *dns.OPT, from asker) *dns.Msg {
 		return r
 	}
 	timeout := live.cfg.Limits.QueryTimeout
-	if live.zone.Remote(name) {
+	if live.zone.Remote(name) || name.Kind == zone.Query { // which may lead to another datacenter
 		timeout = live.cfg.Limits.RemoteTimeout
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
-	a := live.zone.Answer(ctx, name, question.Qtype)
+	a := live.zone.AnswerTo(ctx, name, question.Qtype, clientOf(opt, from))
 	cancel()
 	if recursion && outside(name, question.Name, a.Rcode) {
 		s.forward(r, m, opt, live, from)
@@ -182,6 +183,9 @@ func (s *Server) finish(r *dns.Msg, a *zone.Reply, live *live, opt *dns.OPT, tcp
 	var own *dns.OPT
 	if opt != nil {
 		own = replyOPT(opt, info)
+		if e := subnetOf(own); e != nil && a.Scoped {
+			e.SourceScope = e.SourceNetmask // RFC 7871, section 7.2.1
+		}
 		room.Size -= dns.Len(own)
 	}
 	cut, empty := zone.Fit(r, room)
@@ -193,6 +197,19 @@ func (s *Server) finish(r *dns.Msg, a *zone.Reply, live *live, opt *dns.OPT, tcp
 	if own != nil {
 		r.Extra = append(r.Extra, own)
 	}
+}
+
+// clientOf is whom a question comes from: the client that a resolver asks for, as
+// far as it says (RFC 7871), else the asker.
+func clientOf(opt *dns.OPT, from asker) netip.Addr {
+	if opt != nil {
+		if e := subnetOf(opt); e != nil {
+			if a, ok := netip.AddrFromSlice(e.Address); ok {
+				return a.Unmap()
+			}
+		}
+	}
+	return from.addr.Unmap()
 }
 
 // optOf returns the query's OPT record, or nil; ok is false if there are several

@@ -27,6 +27,7 @@ type Deps struct {
 	Source  zone.Source
 	Logger  *zap.Logger
 	Shuffle zone.Shuffle // nil is math/rand
+	Execute zone.Execute // of prepared queries; nil is that there are none
 	// Dial connects to recursors; nil is the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Metrics is where questions are timed and replies counted; nil is nowhere.
@@ -101,7 +102,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 }
 
 func (s *Server) compile(cfg Config) *live {
-	return &live{cfg: cfg, zone: zone.New(cfg.options(), s.deps.Source, s.deps.Shuffle)}
+	opt := cfg.options()
+	opt.Execute = s.deps.Execute
+	return &live{cfg: cfg, zone: zone.New(opt, s.deps.Source, s.deps.Shuffle)}
 }
 
 // Open takes all addresses, then serves them, and returns. When one cannot be

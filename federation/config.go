@@ -16,6 +16,7 @@ type Server struct {
 	Name       string
 	Addr       string // host:port of its calls
 	Datacenter string
+	RTT        time.Duration // estimated; 0 = not known
 }
 
 // Local is the server in this process.
@@ -76,6 +77,19 @@ const (
 	movesPerServer = 64
 	// probeTimeout bounds the look at a server before a client moves to it.
 	probeTimeout = time.Second
+	// awayHold is how long a call looks for a way to another datacenter before it
+	// says that there is none: a connection that broke is replaced by then.
+	awayHold = 2 * time.Second
+	// probeEvery is how often a server looks whether those of other datacenters that
+	// did not answer do so again: calls go past them until then.
+	probeEvery = 2 * time.Second
+	// relayTries bounds how many servers are asked, in one round, to hand a call on.
+	relayTries = 3
+	// relayShare of the time that a call has left is given to one server when the
+	// call is handed on, so that there is time for a second one.
+	relayShare = 0.4
+	// near is how much further away a server may be and is still as good as another.
+	near = 10 * time.Millisecond
 	// blockingSlack is what a blocking call may take beyond what it asked for: the
 	// jitter of the server (a sixteenth) and a hold come on top.
 	blockingSlack = 10 * time.Second

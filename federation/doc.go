@@ -4,6 +4,9 @@
 // client it asks a preferred server, and the next one when that fails. It waits
 // for a leader, within limits, and tries again what may be tried again.
 //
-// It does not find servers (it is told, SetServers), performs nothing itself, and
-// knows no other datacenter's servers yet: a call for one has no path.
+// What is for another datacenter a client gives to its own servers, and a server
+// to one of that datacenter: the nearest that answers, or, where none does, to
+// another server that may reach one.
+//
+// It does not find servers (it is told, SetServers) and performs nothing itself.
 package federation

@@ -23,8 +23,8 @@ func (h relay) Call(ctx context.Context, method string, in, out any) error {
 	if local == nil {
 		return fault.Newf(fault.NotFound, "unknown operation %q", method)
 	}
-	if err := h.r.path(rpc.DatacenterOf(in)); err != nil {
-		return err
+	if dc := rpc.DatacenterOf(in); h.r.away(dc) {
+		return h.r.onward(ctx, dc, method, in, out)
 	}
 	err := local.Call(ctx, method, in, out)
 	if !errors.Is(err, fault.NotLeader) || remote.Hop(ctx) >= remote.MaxHop {

@@ -22,6 +22,11 @@ type Router struct {
 
 	mu   sync.Mutex
 	sets map[string]*serverSet // by datacenter; that of the own one always exists
+	via  map[string]string     // by datacenter; who handed a call on last
+	bars map[passing]time.Time // when somebody could not hand on
+
+	unproven []Server      // of other datacenters: nobody has asked them yet
+	fresh    chan struct{} // of one place: there are some
 
 	life context.Context // of the router
 	stop context.CancelFunc
@@ -45,7 +50,7 @@ func New(cfg Config, deps Deps) (*Router, error) {
 	r := &Router{
 		cfg: cfg, deps: deps,
 		pool: pool{dial: deps.Dial, conns: map[string]*remote.Conn{}},
-		sets: map[string]*serverSet{cfg.Datacenter: newServerSet()},
+		sets: map[string]*serverSet{cfg.Datacenter: newServerSet(false)}, fresh: make(chan struct{}, 1), via: map[string]string{}, bars: map[passing]time.Time{},
 	}
 	r.life, r.stop = context.WithCancel(context.Background())
 	return r, nil
@@ -55,6 +60,8 @@ func New(cfg Config, deps Deps) (*Router, error) {
 func (r *Router) Open(context.Context) error {
 	if r.deps.Local == nil {
 		r.wg.Go(r.rebalance)
+	} else {
+		r.wg.Go(r.probe)
 	}
 	return nil
 }
@@ -84,9 +91,17 @@ func (r *Router) SetServers(servers []Server) {
 	}
 	for dc, list := range byDC {
 		if r.sets[dc] == nil {
-			r.sets[dc] = newServerSet()
+			r.sets[dc] = newServerSet(dc != r.cfg.Datacenter)
 		}
-		r.sets[dc].set(list)
+		if fresh := r.sets[dc].set(list); dc != r.cfg.Datacenter {
+			r.unproven = append(r.unproven, fresh...)
+		}
+	}
+	if len(r.unproven) > 0 {
+		select {
+		case r.fresh <- struct{}{}:
+		default:
+		}
 	}
 	r.mu.Unlock()
 	r.pool.keep(byID)
@@ -101,20 +116,21 @@ func (r *Router) own() *serverSet {
 
 // Call performs an operation wherever that is possible. It implements rpc.Caller.
 func (r *Router) Call(ctx context.Context, method string, in, out any) error {
-	if err := r.path(rpc.DatacenterOf(in)); err != nil {
-		return err
-	}
+	dc := rpc.DatacenterOf(in)
 	t := newTask(r.deps.Contract[method], method, in, out, r.cfg.HoldTimeout)
-	if r.deps.Local != nil {
+	t.away = r.away(dc)
+	if r.deps.Local != nil && !t.away {
 		t.waitMax = pauseMaxLocal
 	}
 	bounded, cancel := context.WithTimeout(ctx, t.longest)
 	defer cancel()
 	for {
-		err := r.round(bounded, t)
+		err := r.attempt(bounded, dc, t)
 		switch {
 		case !t.again(err):
 			return err
+		case t.lost(err):
+			return fault.Newf(fault.NoRoute, "No path to datacenter %s: %w", dc, err)
 		case ctx.Err() != nil:
 			return t.gaveUp(context.Cause(ctx))
 		case bounded.Err() != nil || !t.pause(bounded):
@@ -126,12 +142,12 @@ func (r *Router) Call(ctx context.Context, method string, in, out any) error {
 	}
 }
 
-// path refuses what is for another datacenter: the way there is not built.
-func (r *Router) path(dc string) error {
-	if dc != "" && dc != r.cfg.Datacenter {
-		return fault.Newf(fault.NoRoute, "No path to datacenter")
+// attempt makes one round of a call.
+func (r *Router) attempt(ctx context.Context, dc string, t *task) error {
+	if t.away && r.deps.Local != nil {
+		return r.abroad(ctx, dc, t, 0)
 	}
-	return nil
+	return r.round(ctx, t)
 }
 
 // To gives the way to one certain server, for what only that one can answer. Such
@@ -199,11 +215,16 @@ func (r *Router) round(ctx context.Context, t *task) error {
 
 // ask tries one server, and remembers how that went.
 func (r *Router) ask(ctx context.Context, set *serverSet, sv Server, t *task) error {
+	return r.askAt(ctx, set, sv, t, 1)
+}
+
+// askAt is ask with the number of servers that the call comes to by it.
+func (r *Router) askAt(ctx context.Context, set *serverSet, sv Server, t *task, hop int) error {
 	c, err := r.pool.get(sv)
 	if err != nil {
 		return err
 	}
-	err = t.try(remote.WithHop(ctx, 1), c)
+	err = t.try(remote.WithHop(ctx, hop), c)
 	if ctx.Err() == nil {
 		r.judge(set, sv, err)
 	}

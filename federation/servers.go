@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -10,18 +11,20 @@ import (
 // serverSet orders the servers of one datacenter by whom to ask first. The order
 // is random, and stays until one fails or the load is spread anew.
 type serverSet struct {
+	away bool // of another datacenter: the nearest first, and one that failed is asked when a probe has found it well
+
 	mu     sync.Mutex
 	order  []Server
 	failed map[string]time.Time // by ID; when it last did not answer
 }
 
-func newServerSet() *serverSet {
-	return &serverSet{failed: map[string]time.Time{}}
+func newServerSet(away bool) *serverSet {
+	return &serverSet{away: away, failed: map[string]time.Time{}}
 }
 
-// set replaces the servers. Those who stay keep their place, those who are new
-// come to any.
-func (s *serverSet) set(servers []Server) {
+// set replaces the servers, and returns those that are new or have moved. Those
+// who stay keep their place, those who are new come to any.
+func (s *serverSet) set(servers []Server) (fresh []Server) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	byID := make(map[string]Server, len(servers))
@@ -33,6 +36,7 @@ func (s *serverSet) set(servers []Server) {
 		if now, ok := byID[old.ID]; ok {
 			if now.Addr != old.Addr {
 				delete(s.failed, old.ID) // it may be well where it is now
+				fresh = append(fresh, now)
 			}
 			order = append(order, now)
 			delete(byID, old.ID)
@@ -41,12 +45,25 @@ func (s *serverSet) set(servers []Server) {
 		}
 	}
 	for _, sv := range servers {
-		if _, fresh := byID[sv.ID]; fresh {
+		if _, unknown := byID[sv.ID]; unknown {
 			delete(byID, sv.ID)
 			order = slices.Insert(order, rand.IntN(len(order)+1), sv)
+			fresh = append(fresh, sv)
 		}
 	}
+	if s.away {
+		slices.SortStableFunc(order, func(a, b Server) int { return cmp.Compare(distance(a), distance(b)) })
+	}
 	s.order = order
+	return fresh
+}
+
+// distance in steps; what has not been measured is far.
+func distance(sv Server) time.Duration {
+	if sv.RTT <= 0 {
+		return time.Hour
+	}
+	return sv.RTT / near
 }
 
 // candidates lists the servers in the order in which to ask them: those that
@@ -58,13 +75,34 @@ func (s *serverSet) candidates() []Server {
 	now := time.Now()
 	for _, cooling := range []bool{false, true} {
 		for _, sv := range s.order {
-			at, failed := s.failed[sv.ID]
-			if (failed && now.Sub(at) < coolDown) == cooling {
+			if s.cools(sv.ID, now) == cooling {
 				list = append(list, sv)
 			}
 		}
 	}
 	return list
+}
+
+// cools reports whether a server is passed over. mu is held.
+func (s *serverSet) cools(id string, now time.Time) bool {
+	at, failed := s.failed[id]
+	return failed && (s.away || now.Sub(at) < coolDown)
+}
+
+// split lists the servers in the order in which to ask them: those that answer,
+// and those that lately did not.
+func (s *serverSet) split() (well, ill []Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for _, sv := range s.order {
+		if s.cools(sv.ID, now) {
+			ill = append(ill, sv)
+		} else {
+			well = append(well, sv)
+		}
+	}
+	return well, ill
 }
 
 // find returns the server with an ID.
@@ -86,8 +124,9 @@ func (s *serverSet) pass(id string, silent bool) {
 	if i < 0 {
 		return
 	}
-	sv := s.order[i]
-	s.order = append(slices.Delete(s.order, i, i+1), sv)
+	if sv := s.order[i]; !s.away { // there the nearest stays first, and others are asked because it failed
+		s.order = append(slices.Delete(s.order, i, i+1), sv)
+	}
 	if silent {
 		s.failed[id] = time.Now()
 	}

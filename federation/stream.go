@@ -4,22 +4,32 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/rpc/remote"
 )
 
-// Stream begins a conversation with a server of this datacenter. It implements
-// rpc.Streamer.
+// Stream begins a conversation with a server of this datacenter, or of the one
+// that the context names. It implements rpc.Streamer.
 func (r *Router) Stream(ctx context.Context, name string) (rpc.Conversation, error) {
-	return r.StreamIn(ctx, "", name)
+	return r.StreamIn(ctx, rpc.DatacenterFrom(ctx), name)
 }
 
+// Relayed is what a conversation tells that is not with a server of the
+// datacenter that it is for.
+type Relayed interface{ Relayed() bool }
+
 // StreamIn begins a conversation with a server of a datacenter ("" = the own
-// one). A server whose conversation fails is asked last the next time.
+// one), or with one that hands it on. A server whose conversation fails is asked
+// last the next time.
 func (r *Router) StreamIn(ctx context.Context, datacenter, name string) (rpc.Conversation, error) {
-	if err := r.path(datacenter); err != nil {
-		return nil, err
+	if r.away(datacenter) {
+		ctx = rpc.ToDatacenter(ctx, datacenter)
+		if r.deps.Local != nil {
+			return r.streamAbroad(ctx, datacenter, name)
+		}
 	}
 	set := r.own()
 	err := fault.Newf(fault.NoLeader, "No known Consul servers")
@@ -27,37 +37,99 @@ func (r *Router) StreamIn(ctx context.Context, datacenter, name string) (rpc.Con
 		if ctx.Err() != nil {
 			return nil, fault.With(fault.Unavailable, context.Cause(ctx))
 		}
-		c, failed := r.pool.get(sv)
-		if failed != nil {
-			return nil, failed
-		}
-		talk, failed := c.Stream(ctx, name)
+		talk, failed := r.begin(ctx, way{server: sv, set: set}, name)
 		if failed == nil {
-			return &watched{Conversation: talk, ctx: ctx, r: r, set: set, server: sv}, nil
+			return talk, nil
 		}
 		err = failed
-		if ctx.Err() == nil {
-			r.judge(set, sv, failed)
-		}
 	}
 	return nil, err
 }
+
+// streamAbroad begins a conversation for another datacenter. Whether a server
+// that hands on can do so shows only when it is spoken to; the next time another
+// one is asked.
+func (r *Router) streamAbroad(ctx context.Context, dc, name string) (rpc.Conversation, error) {
+	ways, err := r.ways(dc, remote.Hop(ctx))
+	if err != nil {
+		return nil, err
+	}
+	err = fault.Newf(fault.Unavailable, "no server of datacenter %s can be reached", dc)
+	for _, w := range ways {
+		if ctx.Err() != nil {
+			return nil, fault.With(fault.Unavailable, context.Cause(ctx))
+		}
+		hop := remote.Hop(ctx) + 1
+		if w.hands {
+			hop = max(hop, relayHop)
+		}
+		talk, failed := r.begin(remote.WithHop(ctx, hop), w, name)
+		if failed == nil {
+			return talk, nil
+		}
+		err = failed
+	}
+	return nil, err
+}
+
+// begin opens a conversation with one server. A server that cannot be reached
+// costs no more than one bounded try.
+func (r *Router) begin(ctx context.Context, w way, name string) (rpc.Conversation, error) {
+	c, err := r.pool.get(w.server)
+	if err != nil {
+		return nil, err
+	}
+	life, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(firstTry, func() { cancel(errTooLate) })
+	talk, err := c.Stream(life, name)
+	if !late.Stop() && err == nil {
+		err = errors.Join(errTooLate, talk.Close())
+	}
+	if err != nil {
+		cancel(err)
+		if ctx.Err() == nil {
+			r.judge(w.set, w.server, err)
+		}
+		return nil, err
+	}
+	return &watched{Conversation: talk, ctx: ctx, cancel: cancel, r: r, way: w, dc: rpc.DatacenterFrom(ctx)}, nil
+}
+
+var errTooLate = fault.Newf(fault.Unavailable, "the server did not take the conversation in time")
 
 // watched is a conversation whose end is remembered.
 type watched struct {
 	rpc.Conversation
 	ctx    context.Context
+	cancel context.CancelCauseFunc
 	r      *Router
-	set    *serverSet
-	server Server
+	way    way
+	dc     string
 }
+
+// Relayed reports whether the server only hands the conversation on.
+func (w *watched) Relayed() bool { return w.way.hands }
 
 // Recv waits for the next value.
 func (w *watched) Recv(into any) error {
 	err := w.Conversation.Recv(into)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, context.Canceled) && w.ctx.Err() == nil {
-		w.r.judge(w.set, w.server, err)
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+	case w.ctx.Err() == nil && !errors.Is(err, context.Canceled):
+		w.r.judge(w.way.set, w.way.server, err)
+		if w.way.hands {
+			w.r.bar(w.dc, w.way.server.ID) // it has no way there, for a while
+		}
+	case errors.Is(context.Cause(w.ctx), fault.Unavailable): // whoever listened has given the server up
+		w.way.set.pass(w.way.server.ID, true)
 	}
+	return err
+}
+
+// Close ends the conversation.
+func (w *watched) Close() error {
+	err := w.Conversation.Close()
+	w.cancel(context.Canceled)
 	return err
 }
 

@@ -31,6 +31,7 @@ type task struct {
 	began   time.Time
 	final   bool
 	unknown error // of a try that may have taken effect
+	away    bool  // it is for another datacenter
 }
 
 func newTask(op rpc.Operation, method string, in, out any, hold time.Duration) *task {
@@ -131,6 +132,12 @@ func (t *task) again(err error) bool {
 	default:
 		return false
 	}
+}
+
+// lost reports whether a call for another datacenter has looked for a way there
+// for long enough.
+func (t *task) lost(err error) bool {
+	return t.away && fault.Of(err) == fault.Unavailable && !t.blocking && time.Since(t.began) >= awayHold
 }
 
 // mayAsk reports whether servers other than the own one and its leader may be

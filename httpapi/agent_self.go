@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"consul.internal/catalog"
 	"consul.internal/internal/version"
 )
 
@@ -21,7 +22,7 @@ type Process interface {
 type Self struct {
 	Config      map[string]any
 	DebugConfig map[string]any
-	Coord       map[string]any
+	Coord       *catalog.Coordinate // nil = it is not shared
 	Member      Member
 	Stats       map[string]map[string]string
 	Meta        map[string]string

@@ -140,6 +140,9 @@ func TestEveryRoute(t *testing.T) {
 		if r := do(s, "OPTIONS", target, ""); r.StatusCode != 200 || r.Header.Get("Allow") != allow {
 			t.Errorf("OPTIONS %s: %d %q", target, r.StatusCode, r.Header.Get("Allow"))
 		}
+		if rt.bare() {
+			allow = strings.Join(rt.methods, ",")
+		}
 		if r := do(s, "PATCH", target, ""); r.StatusCode != 405 || r.Header.Get("Allow") != allow {
 			t.Errorf("PATCH %s: %d %q", target, r.StatusCode, r.Header.Get("Allow"))
 		}
@@ -201,13 +204,13 @@ func TestReadOptions(t *testing.T) {
 		return nil
 	}}
 	s := newTestServer(t, f, nil)
-	r := do(s, "GET", "/v1/health/service/web?dc=dc2&index=7&wait=20m&stale&near=_agent&node-meta=a:b&node-meta=c:d&tag=x&tag=y&passing&filter=z", "",
+	r := do(s, "GET", "/v1/health/service/web?dc=dc2&index=7&wait=20m&stale&near=n1&node-meta=a:b&node-meta=c:d&tag=x&tag=y&passing&filter=z", "",
 		"Authorization", "Bearer secret")
 	in, ok := f.last.(*rpc.ServiceRequest)
 	if !ok {
 		t.Fatalf("request %T", f.last)
 	}
-	if in.Datacenter != "dc2" || in.Token != "secret" || in.MinIndex != 7 || in.MaxWait != 10*time.Minute || in.Near != "me" ||
+	if in.Datacenter != "dc2" || in.Token != "secret" || in.MinIndex != 7 || in.MaxWait != 10*time.Minute || in.Near != "n1" ||
 		in.Consistency != rpc.Stale || in.NodeMeta["a"] != "b" || in.NodeMeta["c"] != "d" || len(in.Tags) != 2 || !in.Passing || in.Filter != "z" {
 		t.Errorf("request %+v", in)
 	}

@@ -32,7 +32,7 @@ func (s *Server) measured(rt route, next http.Handler) http.Handler {
 
 // pathLabel is a route's path as dashboards know it: "v1.catalog.service._".
 func pathLabel(path string) string {
-	label := strings.ReplaceAll(strings.Trim(path, "/"), "/", ".")
+	label := strings.ReplaceAll(strings.ReplaceAll(strings.Trim(path, "/"), "/", "."), "{item}", "_")
 	if strings.HasSuffix(path, "/") {
 		label += "._"
 	}

@@ -34,6 +34,9 @@ func (s *Server) readOptions(r *http.Request) (rpc.ReadOptions, error) {
 	opts := rpc.ReadOptions{Target: target(r), Filter: q.Get("filter"), Near: q.Get("near"), Cached: q.Has("cached")}
 	if opts.Near == "_agent" {
 		opts.Near = cfg.NodeName
+		if opts.Datacenter != "" && opts.Datacenter != cfg.Datacenter {
+			opts.Near = "" // another datacenter does not know this agent, or knows another of its name
+		}
 	}
 	stale, consistent := q.Has("stale"), q.Has("consistent")
 	switch {
@@ -91,9 +94,10 @@ func setMeta(w http.ResponseWriter, r *http.Request, m *rpc.ReadMeta) {
 	h.Set("X-Consul-Lastcontact", strconv.FormatInt(m.LastContact.Milliseconds(), 10))
 	h.Set("X-Consul-Effective-Consistency", m.Consistency.String())
 	if r.URL.Query().Has("cached") {
-		// A server's memory is the catalog itself, so there is no miss and no age.
+		// Memory is kept up to date by push, so that there is no miss, and an age
+		// only while nobody pushes.
 		h.Set("X-Cache", "HIT")
-		h.Set("Age", "0")
+		h.Set("Age", strconv.FormatInt(int64(m.Age/time.Second), 10))
 		return
 	}
 	h.Set("X-Consul-Query-Backend", "blocking-query")

@@ -24,6 +24,10 @@ type route struct {
 	handle  handler
 }
 
+// bare leaves OPTIONS out of the answer to a wrong method, and has OPTIONS answered
+// with a body, as clients of these paths know it.
+func (rt *route) bare() bool { return strings.HasPrefix(rt.path, "/v1/query/") }
+
 // methods of routes.
 var (
 	get    = []string{http.MethodGet}
@@ -116,7 +120,12 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 
 // wrap gives a row its methods, its headers, and its errors their status.
 func (s *Server) wrap(rt route) http.Handler {
-	allow := "OPTIONS," + strings.Join(rt.methods, ",")
+	methods := strings.Join(rt.methods, ",")
+	allow := "OPTIONS," + methods
+	wrong := allow
+	if rt.bare() {
+		wrong = methods
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Vary", "Accept-Encoding")
@@ -128,10 +137,14 @@ func (s *Server) wrap(rt route) http.Handler {
 		case r.Method == http.MethodOptions:
 			h.Set("Allow", allow)
 			h.Set("Content-Type", "application/json")
+			if rt.bare() {
+				s.answer(w, r, struct{}{})
+				return
+			}
 			w.WriteHeader(http.StatusOK)
 			return
 		case !slices.Contains(rt.methods, r.Method):
-			h.Set("Allow", allow)
+			h.Set("Allow", wrong)
 			plain(w, http.StatusMethodNotAllowed, "method "+r.Method+" not allowed")
 			return
 		}

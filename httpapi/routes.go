@@ -10,7 +10,8 @@ import (
 // routes is the one table of what this edge answers.
 func (s *Server) routes() []route {
 	agt, cat, hlt, sts := agentAPI{s}, catalogAPI{s}, healthAPI{s}, statusAPI{s}
-	opr, snp := operatorAPI{s}, snapshotAPI{s}
+	opr, snp, coo := operatorAPI{s}, snapshotAPI{s}, coordinateAPI{s}
+	queries := queryAPI{s}
 	return []route{
 		{"/v1/agent/check/deregister/", put, agt.checkDeregister},
 		{"/v1/agent/check/fail/", put, agt.checkTTL(catalog.Critical)},
@@ -49,6 +50,10 @@ func (s *Server) routes() []route {
 		{"/v1/catalog/register", put, cat.register},
 		{"/v1/catalog/service/", get, cat.service},
 		{"/v1/catalog/services", get, cat.services},
+		{"/v1/coordinate/datacenters", get, coo.datacenters},
+		{"/v1/coordinate/node/", get, coo.node},
+		{"/v1/coordinate/nodes", get, coo.nodes},
+		{"/v1/coordinate/update", put, coo.update},
 		{"/v1/health/checks/", get, hlt.checks},
 		{"/v1/health/connect/", get, hlt.connect},
 		{"/v1/health/ingress/", get, hlt.ingress},
@@ -63,6 +68,10 @@ func (s *Server) routes() []route {
 		{"/v1/operator/raft/peer", []string{http.MethodDelete}, opr.raftPeer},
 		{"/v1/operator/raft/transfer-leader", []string{http.MethodPost}, opr.raftTransferLeader},
 		{"/v1/operator/usage", get, opr.usage},
+		{"/v1/query", []string{http.MethodGet, http.MethodPost}, queries.general},
+		{"/v1/query/", []string{http.MethodGet, http.MethodPut, http.MethodDelete}, queries.specific},
+		{"/v1/query/{item}/execute", get, queries.execute},
+		{"/v1/query/{item}/explain", get, queries.explain},
 		{snapshotPath, getPut, snp.serve},
 		{"/v1/status/leader", get, sts.leader},
 		{"/v1/status/peers", get, sts.peers},

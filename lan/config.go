@@ -8,6 +8,7 @@ import (
 
 	"consul.internal/internal/fault"
 	"consul.internal/internal/gossip"
+	"consul.internal/internal/gossip/roster"
 	"go.uber.org/zap"
 )
 
@@ -47,7 +48,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fault.Newf(fault.Invalid, "retry_max must not be negative"))
 	}
 	for _, item := range c.RetryJoin {
-		errs = append(errs, checkTarget(item))
+		errs = append(errs, roster.CheckTarget(item))
 	}
 	return errors.Join(errs...)
 }

@@ -2,11 +2,11 @@ package lan
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"consul.internal/internal/gossip"
+	"consul.internal/internal/gossip/roster"
 	"go.uber.org/zap"
 )
 
@@ -21,7 +21,7 @@ type Event struct {
 type Pool struct {
 	cfg    Config
 	gossip *gossip.Pool
-	join   *joiner
+	join   *roster.Joiner
 	events chan Event
 
 	ctx        context.Context
@@ -41,11 +41,11 @@ func New(cfg Config, deps Deps) (*Pool, error) {
 		deps.Logger = zap.NewNop()
 	}
 	if deps.Lookup == nil {
-		deps.Lookup = systemLookup
+		deps.Lookup = roster.SystemLookup
 	}
 	p := &Pool{cfg: cfg, events: make(chan Event)}
 	var err error
-	p.gossip, err = gossip.New(cfg.gossip(), gossip.Deps{Logger: deps.Logger, Check: cfg.Identity.check, Network: deps.Network})
+	p.gossip, err = gossip.New(cfg.gossip(), gossip.Deps{Logger: deps.Logger, Check: cfg.Identity.Check, Network: deps.Network})
 	if err != nil {
 		return nil, err
 	}
@@ -53,10 +53,9 @@ func New(cfg Config, deps Deps) (*Pool, error) {
 	if port == 0 {
 		port = DefaultPort
 	}
-	p.join = &joiner{
-		pool: p, log: deps.Logger, names: cfg.RetryJoin, every: cfg.RetryInterval, max: cfg.RetryMax, gaveUp: make(chan error, 1),
-		find: resolver{port: port, lookup: deps.Lookup, expand: deps.Expand},
-	}
+	p.join = roster.NewJoiner(p.gossip, roster.Resolver{Port: port, Lookup: deps.Lookup, Expand: deps.Expand}, roster.Search{
+		Kind: "LAN", Self: cfg.Identity.Name, Names: cfg.RetryJoin, Every: cfg.RetryInterval, Max: cfg.RetryMax,
+	}, deps.Logger)
 	return p, nil
 }
 
@@ -69,7 +68,7 @@ func (p *Pool) Open(ctx context.Context) error {
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	joining, stop := context.WithCancel(p.ctx)
 	p.stopJoin = stop
-	p.wg.Go(func() { p.join.run(joining) })
+	p.wg.Go(func() { p.join.Run(joining) })
 	p.wg.Go(p.pump)
 	return nil
 }
@@ -80,7 +79,7 @@ func (p *Pool) pump() {
 		case e := <-p.gossip.Events():
 			out := Event{Kind: e.Kind, User: e.User}
 			if e.Kind != gossip.User && e.Kind != gossip.Resync {
-				out.Member = typed(e.Member)
+				out.Member = roster.Read(e.Member)
 			}
 			select {
 			case p.events <- out:
@@ -109,23 +108,11 @@ func (p *Pool) Close() error {
 // Join exchanges states with the given agents, written as in retry_join, and
 // returns with how many that went well; an error only if with none.
 func (p *Pool) Join(ctx context.Context, items []string) (int, error) {
-	addrs, err := p.join.find.all(ctx, items)
-	if len(addrs) == 0 {
-		return 0, err
-	}
-	targets := make([]string, len(addrs))
-	for i, a := range addrs {
-		targets[i] = a.String()
-	}
-	n, jerr := p.gossip.Join(ctx, targets, true)
-	if n > 0 {
-		return n, nil
-	}
-	return 0, errors.Join(err, jerr)
+	return p.join.Join(ctx, items)
 }
 
 // GaveUp has the reason when retry_max attempts have failed.
-func (p *Pool) GaveUp() <-chan error { return p.join.gaveUp }
+func (p *Pool) GaveUp() <-chan error { return p.join.GaveUp() }
 
 // Leave stops looking for the pool and tells it good-bye.
 func (p *Pool) Leave(ctx context.Context) error {
@@ -143,7 +130,7 @@ func (p *Pool) Members() []Member {
 	known := p.gossip.Members()
 	out := make([]Member, len(known))
 	for i, m := range known {
-		out[i] = typed(m)
+		out[i] = roster.Read(m)
 	}
 	return out
 }
@@ -160,7 +147,7 @@ func (p *Pool) Servers() []Server {
 }
 
 // Local is this agent as the pool sees it.
-func (p *Pool) Local() Member { return typed(p.gossip.Local()) }
+func (p *Pool) Local() Member { return roster.Read(p.gossip.Local()) }
 
 // Events is where news come. Who does not read loses no member's last state.
 func (p *Pool) Events() <-chan Event { return p.events }

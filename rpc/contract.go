@@ -37,6 +37,10 @@ func All() Contract {
 		CatalogServices.Operation(),
 		CatalogService.Operation(),
 		CatalogNode.Operation(),
+		CoordinateUpdate.Operation(),
+		CoordinateNodes.Operation(),
+		CoordinateNode.Operation(),
+		CoordinateDatacenters.Operation(),
 		HealthService.Operation(),
 		HealthNode.Operation(),
 		HealthChecks.Operation(),
@@ -57,6 +61,12 @@ func All() Contract {
 		AutopilotSet.Operation(),
 		AutopilotHealth.Operation(),
 		AutopilotState.Operation(),
+		QueryApply.Operation(),
+		QueryGet.Operation(),
+		QueryList.Operation(),
+		QueryExplain.Operation(),
+		QueryExecute.Operation(),
+		QueryExecuteRemote.Operation(),
 	} {
 		c.Add(op)
 	}

@@ -98,6 +98,8 @@ type ReadMeta struct {
 	Consistency Consistency
 	// NotModified is set when a blocking read ran into its time limit.
 	NotModified bool
+	// Age is how old an answer out of an agent's memory may be; 0 is up to date.
+	Age time.Duration
 }
 
 // Empty stands for a request or reply without content.

@@ -18,7 +18,7 @@ type SnapshotAsk struct {
 
 // SnapshotPiece is some of an archive.
 type SnapshotPiece struct {
-	ReadMeta        // of a save: in the last piece
+	ReadMeta        // of a save: in the first piece
 	Data     []byte // at most SnapshotPieceSize
 	End      bool   // nothing follows
 }

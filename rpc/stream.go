@@ -25,6 +25,20 @@ type Streamer interface {
 	Stream(ctx context.Context, name string) (Conversation, error)
 }
 
+type datacenterKey struct{}
+
+// ToDatacenter makes the conversations begun with ctx ones with servers of a
+// datacenter. A call says it in its request, a conversation has none.
+func ToDatacenter(ctx context.Context, datacenter string) context.Context {
+	return context.WithValue(ctx, datacenterKey{}, datacenter)
+}
+
+// DatacenterFrom is the datacenter that a conversation is for, "" = the receiver's own.
+func DatacenterFrom(ctx context.Context) string {
+	dc, _ := ctx.Value(datacenterKey{}).(string)
+	return dc
+}
+
 // Talk is a conversation with its types: Out values go, In values come.
 type Talk[Out, In any] struct{ c Conversation }
 

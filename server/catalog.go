@@ -54,7 +54,8 @@ func (s catalogOps) nodes(ctx context.Context, in *rpc.NodesRequest) (*rpc.Nodes
 		if len(in.NodeMeta) > 0 {
 			nodes = keep(nodes, func(n *catalog.Node) bool { return hasMeta(n.Meta, in.NodeMeta) })
 		}
-		out.Nodes, err = filter.Slice(f, nodes)
+		nodes, err = filter.Slice(f, nodes)
+		out.Nodes = nearest(s.Server, &in.ReadOptions, nodes, nodeName)
 		return index, err
 	})
 	return out, err
@@ -112,7 +113,8 @@ func (s catalogOps) service(ctx context.Context, in *rpc.ServiceRequest) (*rpc.I
 	out := new(rpc.InstancesReply)
 	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
 		index, instances := s.store.State().CatalogService(ws, in.Service, in.Connect)
-		out.Instances, err = selectInstances(instances, &in.ReadOptions, in.Tags, f)
+		instances, err = selectInstances(instances, &in.ReadOptions, in.Tags, f)
+		out.Instances = nearest(s.Server, &in.ReadOptions, instances, nodeOfInstance)
 		return index, err
 	})
 	return out, err

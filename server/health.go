@@ -23,13 +23,28 @@ func (s healthOps) service(ctx context.Context, in *rpc.ServiceRequest) (*rpc.In
 		if in.Ingress {
 			instances = nil // nothing is bound to a gateway without the mesh
 		}
-		instances = keep(instances, func(i *catalog.Instance) bool {
-			return hasMeta(i.Node.Meta, in.NodeMeta) && hasTags(i, in.Tags) && (!in.Passing || i.Status() == catalog.Passing)
-		})
-		out.Instances, err = filter.Slice(f, instances)
+		instances, err = choose(in, f, instances)
+		out.Instances = nearest(s.Server, &in.ReadOptions, instances, nodeOfInstance)
 		return index, err
 	})
 	return out, err
+}
+
+// Choose keeps the instances that a read of health asks for. What it is given
+// stays as it is.
+func Choose(in *rpc.ServiceRequest, instances []*catalog.Instance) ([]*catalog.Instance, error) {
+	f, err := filter.New[*catalog.Instance](in.Filter)
+	if err != nil {
+		return nil, err
+	}
+	return choose(in, f, instances)
+}
+
+func choose(in *rpc.ServiceRequest, f *filter.Filter[*catalog.Instance], instances []*catalog.Instance) ([]*catalog.Instance, error) {
+	instances = keep(instances, func(i *catalog.Instance) bool {
+		return hasMeta(i.Node.Meta, in.NodeMeta) && hasTags(i, in.Tags) && (!in.Passing || i.Status() == catalog.Passing)
+	})
+	return filter.Slice(f, instances)
 }
 
 func (s healthOps) node(ctx context.Context, in *rpc.NodeRequest) (*rpc.ChecksReply, error) {
@@ -73,7 +88,8 @@ func (s healthOps) list(ctx context.Context, opts *rpc.ReadOptions, run func(mem
 				return ok && hasMeta(n.Meta, opts.NodeMeta)
 			})
 		}
-		out.Checks, err = filter.Slice(f, checks)
+		checks, err = filter.Slice(f, checks)
+		out.Checks = nearest(s.Server, opts, checks, nodeOfCheck)
 		return index, err
 	})
 	return out, err

@@ -17,6 +17,8 @@ type Pools interface {
 	Keyring(ctx context.Context, in *rpc.KeyringRequest) []rpc.KeyringPool
 	// ForceLeave makes a failed member one that left. A member that is not known is fault.NotFound.
 	ForceLeave(ctx context.Context, in *rpc.ForceLeaveRequest) error
+	// Coordinates tells where the servers are, by datacenter.
+	Coordinates() []rpc.CoordinateDatacenter
 }
 
 func (s poolOps) keyring(ctx context.Context, in *rpc.KeyringRequest) (*rpc.KeyringReply, error) {

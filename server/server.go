@@ -21,6 +21,7 @@ type Server struct {
 	store   *store.Store
 	methods map[string]method
 	streams map[string]stream
+	moves   moves
 }
 
 // method is an operation with its types forgotten.
@@ -35,6 +36,11 @@ type Deps struct {
 	Feed  *view.Feed // of the store's changes
 	Pools Pools
 	Log   *zap.Logger
+	// Remote performs operations in other datacenters; nil = they cannot be reached.
+	Remote rpc.Caller
+	// Names are the services of other datacenters as this server has them in memory;
+	// nil = it has none.
+	Names Names
 }
 
 // New makes the operations.
@@ -46,13 +52,15 @@ func New(cfg Config, deps Deps) *Server {
 
 // The operations of each noun, over one server.
 type (
-	catalogOps   struct{ *Server }
-	healthOps    struct{ *Server }
-	statusOps    struct{ *Server }
-	poolOps      struct{ *Server }
-	raftOps      struct{ *Server }
-	autopilotOps struct{ *Server }
-	snapshotOps  struct{ *Server }
+	catalogOps    struct{ *Server }
+	coordinateOps struct{ *Server }
+	healthOps     struct{ *Server }
+	statusOps     struct{ *Server }
+	poolOps       struct{ *Server }
+	raftOps       struct{ *Server }
+	autopilotOps  struct{ *Server }
+	snapshotOps   struct{ *Server }
+	queryOps      struct{ *Server }
 )
 
 // enter fills the tables.
@@ -70,6 +78,11 @@ func (s *Server) enter() {
 	handle(s, rpc.HealthNode, health.node)
 	handle(s, rpc.HealthChecks, health.checks)
 	handle(s, rpc.HealthState, health.state)
+	coordinate := coordinateOps{s}
+	handle(s, rpc.CoordinateUpdate, coordinate.update)
+	handle(s, rpc.CoordinateNodes, coordinate.nodes)
+	handle(s, rpc.CoordinateNode, coordinate.node)
+	handle(s, rpc.CoordinateDatacenters, coordinate.datacenters)
 	handle(s, rpc.StatusLeader, status.leader)
 	handle(s, rpc.StatusPeers, status.peers)
 
@@ -87,6 +100,7 @@ func (s *Server) enter() {
 	handle(s, rpc.AutopilotSet, autopilot.set)
 	handle(s, rpc.AutopilotHealth, autopilot.health)
 	handle(s, rpc.AutopilotState, autopilot.state)
+	s.enterQueries(queryOps{s})
 	s.streams[rpc.ViewFollow.Name] = s.viewFollow
 	s.streams[rpc.SnapshotSave.Name] = snapshot.save
 	s.streams[rpc.SnapshotRestore.Name] = snapshot.restore

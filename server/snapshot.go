@@ -17,45 +17,46 @@ func (s snapshotOps) save(ctx context.Context, c rpc.Conversation) error {
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(pieces{t}, rpc.SnapshotPieceSize)
-	meta, err := s.write(ctx, ask, out)
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
+	to := &pieces{t: t}
+	out := bufio.NewWriterSize(to, rpc.SnapshotPieceSize)
+	if err := s.write(ctx, ask, to, out); err != nil {
 		return err
 	}
-	return t.Send(&rpc.SnapshotPiece{ReadMeta: *meta, End: true})
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return t.Send(&rpc.SnapshotPiece{End: true})
 }
 
 // write writes an archive of the state. Only the leader's is surely the newest.
-func (s snapshotOps) write(ctx context.Context, ask *rpc.SnapshotAsk, w io.Writer) (*rpc.ReadMeta, error) {
+func (s snapshotOps) write(ctx context.Context, ask *rpc.SnapshotAsk, to *pieces, out io.Writer) error {
 	opts := &rpc.ReadOptions{Target: ask.Target}
 	if ask.Stale {
 		opts.Consistency = rpc.Stale
 	}
 	if err := s.settled(ctx, opts); err != nil {
-		return nil, err
+		return err
 	}
-	index, err := s.store.Save(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	return &rpc.ReadMeta{
-		Index: index, KnownLeader: s.store.LeaderAddr() != "", LastContact: s.store.LastContact(), Consistency: opts.Consistency,
-	}, nil
+	return s.store.Save(ctx, func(index uint64) (io.Writer, error) {
+		to.meta = rpc.ReadMeta{
+			Index: index, KnownLeader: s.store.LeaderAddr() != "", LastContact: s.store.LastContact(), Consistency: opts.Consistency,
+		}
+		return out, nil
+	})
 }
 
 // pieces sends what is written to it.
 type pieces struct {
-	t *rpc.Talk[rpc.SnapshotPiece, rpc.SnapshotAsk]
+	t    *rpc.Talk[rpc.SnapshotPiece, rpc.SnapshotAsk]
+	meta rpc.ReadMeta // for the next piece, which is the first
 }
 
-func (p pieces) Write(b []byte) (int, error) {
+func (p *pieces) Write(b []byte) (int, error) {
 	for at := 0; at < len(b); at += rpc.SnapshotPieceSize {
-		if err := p.t.Send(&rpc.SnapshotPiece{Data: b[at:min(at+rpc.SnapshotPieceSize, len(b))]}); err != nil {
+		if err := p.t.Send(&rpc.SnapshotPiece{ReadMeta: p.meta, Data: b[at:min(at+rpc.SnapshotPieceSize, len(b))]}); err != nil {
 			return at, err
 		}
+		p.meta = rpc.ReadMeta{}
 	}
 	return len(b), nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"consul.internal/internal/fault"
+	"consul.internal/store/fsm"
 	"consul.internal/store/state"
 )
 
@@ -17,24 +18,24 @@ const enqueueTimeout = 10 * time.Second
 // Register puts a node, service and checks into the catalog. It returns the
 // index of its log entry.
 func (s *Store) Register(ctx context.Context, r *state.Registration) (uint64, error) {
-	_, index, err := s.apply(ctx, commandRegister, r)
+	_, index, err := s.apply(ctx, fsm.TypeRegister, r)
 	return index, err
 }
 
 // Deregister takes a node, service or check out of the catalog.
 func (s *Store) Deregister(ctx context.Context, d *state.Deregistration) (uint64, error) {
-	_, index, err := s.apply(ctx, commandDeregister, d)
+	_, index, err := s.apply(ctx, fsm.TypeDeregister, d)
 	return index, err
 }
 
 // apply proposes a command and waits until it is committed and applied. Only the
 // leader can; on any other server the error is fault.NotLeader or fault.NoLeader.
 // fault.Unknown says that the command may or may not happen.
-func (s *Store) apply(ctx context.Context, t commandType, body any) (any, uint64, error) {
+func (s *Store) apply(ctx context.Context, t fsm.Type, body any) (any, uint64, error) {
 	if !s.IsLeader() {
 		return nil, 0, s.notLeader()
 	}
-	cmd, err := s.fsm.encode(t, body)
+	cmd, err := s.fsm.Encode(t, body, fsm.Level)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -53,11 +54,11 @@ func (s *Store) apply(ctx context.Context, t commandType, body any) (any, uint64
 	if err := s.await(ctx, f); err != nil {
 		return nil, 0, s.explain(err)
 	}
-	r, ok := f.Response().(result)
+	r, ok := f.Response().(fsm.Result)
 	if !ok {
 		return nil, 0, fault.Newf(fault.Unknown, "the log entry's result is missing")
 	}
-	return r.value, f.Index(), r.err
+	return r.Value, f.Index(), r.Err
 }
 
 // explain gives raft's errors the kinds that tell a caller what to do.

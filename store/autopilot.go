@@ -13,6 +13,7 @@ import (
 	"consul.internal/internal/fault"
 	"consul.internal/internal/logx"
 	"consul.internal/rpc"
+	"consul.internal/store/fsm"
 	"consul.internal/store/state"
 )
 
@@ -76,7 +77,7 @@ func (a *Autopilot) SetConfig(ctx context.Context, c rpc.AutopilotConfig, cas bo
 	if c.LastContactThreshold < 0 || c.ServerStabilizationTime < 0 {
 		return false, fault.Newf(fault.Invalid, "autopilot's durations must not be negative")
 	}
-	set, _, err := a.s.apply(ctx, commandAutopilot, setAutopilot{Config: state.Autopilot(c), CAS: cas})
+	set, _, err := a.s.apply(ctx, fsm.TypeAutopilot, fsm.SetAutopilot{Config: state.Autopilot(c), CAS: cas})
 	if err != nil {
 		return false, err
 	}

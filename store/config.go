@@ -45,11 +45,6 @@ const (
 	segmentSize = 64 << 20
 	// cachedEntries of the log stay in memory for followers and for applying.
 	cachedEntries = 512
-	// keepSnapshots: the newest, and the one before in case it is damaged.
-	keepSnapshots = 2
-	// maxCommand bounds an encoded command; the largest known request is a
-	// transaction of 512 KiB.
-	maxCommand = 4 << 20
 )
 
 // DefaultConfig has every setting that does not depend on the machine.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"consul.internal/store/state"
+	"consul.internal/store/disklog"
 )
 
 // builtDir makes a data directory with a snapshot and entries after it, closed
@@ -121,14 +121,14 @@ func TestBitFlips(t *testing.T) {
 			content := []byte(raw(t, path))
 			at := r.IntN(used(content))
 			if file.pattern == "mark" { // two slots of a few bytes, far apart
-				at = r.IntN(markSize) + markSlot*r.IntN(2)
+				at = r.IntN(28) + 4096*r.IntN(2)
 			}
 			content[at] ^= 1 << r.IntN(8)
 			write(t, path, content)
 			before := listing(t, dir)
 			got, err := reopened(t, dir)
 			switch {
-			case err != nil && !IsDamage(err):
+			case err != nil && !disklog.IsDamage(err):
 				t.Errorf("%s: bit at %d: not told as damage: %v", file.pattern, at, err)
 			case err != nil:
 				refused[file.pattern]++
@@ -179,23 +179,23 @@ func TestTornTail(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "data")
 		copyDir(t, base, dir)
 		write(t, glob(t, dir, "wal/*.wal")[0], torn)
-		if _, err := reopened(t, dir); !IsDamage(err) {
+		if _, err := reopened(t, dir); !disklog.IsDamage(err) {
 			t.Errorf("cut at %d of %d: acknowledged entries are lost, and Open says %v", cut, end, err)
 		}
 		// The same where only the first ten entries had been acknowledged.
 		const acked = 10
-		m, _, err := openMark(filepath.Join(dir, "raft", "mark"))
+		m, _, err := disklog.OpenMark(filepath.Join(dir, "raft", "mark"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := m.set(acked, 0, true); err != nil {
+		if err := m.Set(acked, 0, true); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.close(); err != nil {
+		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}
 		got, err := reopened(t, dir)
-		if err != nil && !IsDamage(err) {
+		if err != nil && !disklog.IsDamage(err) {
 			t.Errorf("cut at %d: %v", cut, err)
 		}
 		if err == nil {
@@ -247,7 +247,7 @@ func TestMissingFiles(t *testing.T) {
 				}
 				got, err := reopened(t, dir)
 				switch {
-				case err != nil && !IsDamage(err):
+				case err != nil && !disklog.IsDamage(err):
 					t.Errorf("not told as damage: %v", err)
 				case err == nil && got != want:
 					t.Errorf("started with another state\n%s\nwant\n%s", got, want)
@@ -305,7 +305,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	}
 	at -= cachedEntries + 20
 	var entry raft.Log
-	if _, err := s.disk.log.read(at, &entry); err != nil {
+	if _, err := s.disk.log.Read(at, &entry); err != nil {
 		t.Fatal(err)
 	}
 	path := glob(t, dir, "wal/*.wal")[0]
@@ -322,65 +322,10 @@ func TestDamageWhileRunning(t *testing.T) {
 	s.work.run(func() { _ = s.disk.log.GetLog(at, &raft.Log{}) })
 	select {
 	case err := <-s.Failed():
-		if !IsDamage(err) || !strings.Contains(err.Error(), fmt.Sprintf("log entry %d", at)) || !strings.Contains(err.Error(), path) {
+		if !disklog.IsDamage(err) || !strings.Contains(err.Error(), fmt.Sprintf("log entry %d", at)) || !strings.Contains(err.Error(), path) {
 			t.Errorf("failed with %v", err)
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("nothing failed")
-	}
-}
-
-// The state of a server and what a snapshot of it restores are the same, and a
-// snapshot that is not whole changes nothing.
-func TestImage(t *testing.T) {
-	c, err := newCodec(snapshotNesting)
-	if err != nil {
-		t.Fatal(err)
-	}
-	im, from := image{c}, state.New(nil)
-	for n := range 500 {
-		tx := from.Begin(uint64(n + 1))
-		tx.FoundCluster("the-cluster", 1)
-		r := registration(n)
-		r.Service.Proxy.Config = map[string]any{"deep": map[string]any{"n": 1.5, "list": []any{"x", true, nil}}}
-		if err := tx.EnsureRegistration(r); err != nil {
-			t.Fatal(err)
-		}
-		tx.Commit()
-	}
-	var b bytes.Buffer
-	if err := im.write(&b, from.Snapshot(), 4711); err != nil {
-		t.Fatal(err)
-	}
-	to := state.New(nil)
-	if index, err := im.read(bytes.NewReader(b.Bytes()), to); err != nil || index != 4711 {
-		t.Fatalf("index %d: %v", index, err)
-	}
-	want := dump(from)
-	if got := dump(to); got != want {
-		t.Error("the restored state differs")
-	}
-	if _, list := to.Instances(nil); fmt.Sprint(list[0].Service.Proxy.Config) != "map[deep:map[list:[x true <nil>] n:1.5]]" {
-		t.Errorf("free-form fields came back as %v", list[0].Service.Proxy.Config)
-	}
-	r := rand.New(rand.NewPCG(5, 6))
-	empty := dump(state.New(nil))
-	for i := range 60 {
-		bad := bytes.Clone(b.Bytes())
-		switch i % 3 {
-		case 0:
-			bad = bad[:r.IntN(len(bad))]
-		case 1:
-			bad[r.IntN(len(bad))] ^= 1 << r.IntN(8)
-		case 2:
-			bad = append(bad, byte(i))
-		}
-		st := state.New(nil)
-		if _, err := im.read(bytes.NewReader(bad), st); err == nil {
-			t.Errorf("case %d: a damaged image is taken", i)
-		}
-		if dump(st) != empty {
-			t.Errorf("case %d: a refused image left something", i)
-		}
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"go.uber.org/zap"
 
 	"consul.internal/internal/durable"
+	"consul.internal/store/disklog"
+	"consul.internal/store/fsm"
+	"consul.internal/store/state"
 )
 
 // disk is a store's files, and what it takes to trust them.
@@ -17,15 +20,17 @@ type disk struct {
 	dir         string
 	nodeID      raft.ServerID
 	segmentSize int
-	fsm         *fsm
+	fsm         *fsm.FSM
+	state       *state.State
 	logger      *zap.Logger
-	gate        *gate
+	gate        *disklog.Gate
 	run         func(func()) bool
 	faults      func(op string) error
 
 	lock  *durable.Lock
-	log   *diskLog
-	snaps *snapshots
+	mark  *disklog.Mark // closed with the log
+	log   *disklog.Log
+	snaps *disklog.Snapshots
 }
 
 // open opens, checks and replays the files.
@@ -38,24 +43,26 @@ func (d *disk) open(ctx context.Context) (r replayed, err error) {
 			return r, err
 		}
 	}
-	if err := removeLeftovers(d.dir); err != nil {
+	if err := disklog.RemoveLeftovers(d.dir); err != nil {
 		return r, err
 	}
-	m, known, err := openMark(filepath.Join(d.dir, "mark"))
+	m, known, err := disklog.OpenMark(filepath.Join(d.dir, "mark"))
 	if err != nil {
 		return r, err
 	}
-	if d.log, err = openDiskLog(filepath.Join(d.dir, "wal"), d.segmentSize, m, d.logger, d.faults); err != nil {
+	d.mark = m
+	if d.log, err = disklog.OpenLog(disklog.Config{
+		Dir: filepath.Join(d.dir, "wal"), SegmentSize: d.segmentSize, Mark: m, Gate: d.gate, Logger: d.logger, Run: d.run, Faults: d.faults,
+	}); err != nil {
 		d.log = nil
-		return r, errors.Join(err, m.close())
+		return r, errors.Join(err, m.Close())
 	}
-	d.log.gate, d.log.run = d.gate, d.run
-	if d.snaps, err = openSnapshots(filepath.Join(d.dir, "snapshots"), d.logger.Named("snapshot")); err != nil {
+	if d.snaps, err = disklog.OpenSnapshots(filepath.Join(d.dir, "snapshots"), d.logger.Named("snapshot")); err != nil {
 		return r, err
 	}
-	d.fsm.state.HoldFeed() // nobody reads yet; one batch of all is much quicker
+	d.state.HoldFeed() // nobody reads yet; one batch of all is much quicker
 	r, err = d.replay(ctx, known)
-	d.fsm.state.ReleaseFeed()
+	d.state.ReleaseFeed()
 	if err != nil {
 		return r, err
 	}
@@ -76,7 +83,7 @@ func (d *disk) closeLog() error {
 	}
 	log := d.log
 	d.log = nil
-	return log.close()
+	return log.Close()
 }
 
 // checkMember refuses a data directory of another server where going on would

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"consul.internal/store/disklog"
 )
 
 // faults makes one server's disk fail: hang until it is set free, or be full.
@@ -259,7 +261,7 @@ func TestHeals(t *testing.T) {
 		content = []byte(raw(t, path))
 		content[len(content)/2] ^= 4
 		write(t, path, content)
-		if _, err := l.tryStart(id); !IsDamage(err) {
+		if _, err := l.tryStart(id); !disklog.IsDamage(err) {
 			t.Errorf("a damaged server that knows no others: %v", err)
 		}
 	})

@@ -1,15 +1,11 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -18,9 +14,9 @@ import (
 	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 
-	"consul.internal/internal/durable"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/store/disklog"
 )
 
 // Peers reaches one certain server by its node ID.
@@ -58,26 +54,14 @@ type Former struct {
 
 func newFormer(s *Store) *Former { return &Former{s: s, lock: make(chan struct{}, 1)} }
 
-const vowMagic = "consul-pledge 1 "
-
-func vowHead(body []byte) string {
-	return fmt.Sprintf("%s%08x", vowMagic, crc32.Checksum(body, castagnoli))
-}
+const vowMagic = "consul-pledge 1"
 
 // load reads what this server has bound itself to.
 func (f *Former) load(dir string) error {
 	f.path = filepath.Join(dir, "pledge")
 	f.vow = vow{}
-	raw, err := os.ReadFile(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err := disklog.ReadSealed(f.path, vowMagic, &f.vow); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	head, body, _ := bytes.Cut(raw, []byte("\n"))
-	if string(head) != vowHead(body) || json.Unmarshal(body, &f.vow) != nil {
-		return &Damage{Path: f.path, What: "its checksum is wrong"}
 	}
 	f.note()
 	return nil
@@ -86,11 +70,7 @@ func (f *Former) load(dir string) error {
 // bind makes v what this server is bound to, durably. The lock is held.
 func (f *Former) bind(v vow) error {
 	if f.path != "" {
-		body, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		if err := durable.WriteFile(f.path, append([]byte(vowHead(body)+"\n"), body...)); err != nil {
+		if err := disklog.WriteSealed(f.path, vowMagic, v); err != nil {
 			return err
 		}
 	}

@@ -1,54 +1,34 @@
 package store
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/hashicorp/go-uuid"
 	"github.com/hashicorp/raft"
 
-	"consul.internal/internal/durable"
+	"consul.internal/store/disklog"
 )
 
 // clusterFile remembers the cluster's ID from the moment it is minted, before
 // there is a log that could hold it. Once the state knows the ID, that one holds.
 type clusterFile struct{ ID string }
 
-const clusterMagic = "consul-cluster 1 "
+const clusterMagic = "consul-cluster 1"
 
 // readClusterFile returns the ID in the file, "" when there is no file.
 func readClusterFile(path string) (string, error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	head, body, _ := bytes.Cut(raw, []byte("\n"))
 	var c clusterFile
-	if string(head) != clusterHead(body) || json.Unmarshal(body, &c) != nil || c.ID == "" {
-		return "", &Damage{Path: path, What: "its checksum is wrong"}
+	err := disklog.ReadSealed(path, clusterMagic, &c)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err == nil && c.ID == "":
+		return "", &disklog.Damage{Path: path, What: "it is empty"}
 	}
-	return c.ID, nil
-}
-
-func writeClusterFile(path, id string) error {
-	body, err := json.Marshal(clusterFile{ID: id})
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(path, append([]byte(clusterHead(body)+"\n"), body...))
-}
-
-func clusterHead(body []byte) string {
-	return fmt.Sprintf("%s%08x", clusterMagic, crc32.Checksum(body, castagnoli))
+	return c.ID, err
 }
 
 // founder founds a cluster, or finds out to which one this server belongs.
@@ -83,7 +63,7 @@ func (f founder) found(inState string, mint bool, last uint64) (string, error) {
 		return "", fmt.Errorf("read the last vote: %w", err)
 	}
 	if vote > 0 {
-		return "", &Damage{Path: f.disk.dir, What: fmt.Sprintf("this server has voted in term %d, but its log is empty", vote)}
+		return "", &disklog.Damage{Path: f.disk.dir, What: fmt.Sprintf("this server has voted in term %d, but its log is empty", vote)}
 	}
 	if err := f.stable.SetUint64([]byte("CurrentTerm"), 0); err != nil {
 		return "", err
@@ -115,11 +95,11 @@ func (f founder) settleID(id string, mint bool) (string, error) {
 	case id == "" && !mint, id != "" && kept == id:
 		return id, nil
 	case err == nil && id != "" && kept != "":
-		return "", &Damage{Path: path, What: fmt.Sprintf("it names cluster %s, but the log belongs to cluster %s", kept, id)}
+		return "", &disklog.Damage{Path: path, What: fmt.Sprintf("it names cluster %s, but the log belongs to cluster %s", kept, id)}
 	case id == "":
 		if id, err = uuid.GenerateUUID(); err != nil {
 			return "", err
 		}
 	}
-	return id, writeClusterFile(path, id) // new, or lost or damaged while the state knows it
+	return id, disklog.WriteSealed(path, clusterMagic, clusterFile{ID: id}) // new, or lost or damaged while the state knows it
 }

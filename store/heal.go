@@ -14,6 +14,7 @@ import (
 	"consul.internal/internal/durable"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/store/disklog"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 // gives its vote up first, since a voter that has forgotten what it acknowledged
 // can lose it for all; then it forgets everything and is taken in as a new one.
 func heal(s *Store, f founder, damage error) error {
-	if !IsDamage(damage) || s.deps.Demote == nil {
+	if !disklog.IsDamage(damage) || s.deps.Demote == nil {
 		return damage
 	}
 	m, known := readMemory(s.disk.dir)
@@ -89,7 +90,7 @@ func healing(s *Store, f founder, cluster string) error {
 		return fmt.Errorf("remove the damaged data: %w", err)
 	}
 	s.cfg.Bootstrap, s.cfg.Expect = false, 0 // the others take it in; it founds nothing
-	if err := s.fsm.reset(); err != nil {
+	if err := s.fsm.Reset(); err != nil {
 		return err
 	}
 	known, err := s.disk.open(s.life)
@@ -107,21 +108,6 @@ func healing(s *Store, f founder, cluster string) error {
 		return n.Shutdown().Error() // Close did not see it
 	}
 	return nil
-}
-
-// reset makes the state one to which nothing has been applied.
-func (f *fsm) reset() error {
-	f.stopped = nil
-	f.applied.Store(0)
-	f.reached.restart()
-	return f.state.Restore().Commit(0)
-}
-
-// restart begins at 0 again. Nobody may be waiting.
-func (p *progress) restart() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.index = 0
 }
 
 // kept are the files that outlive a wipe: the memory of the others keeps this

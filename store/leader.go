@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"consul.internal/internal/fault"
+	"consul.internal/store/fsm"
 )
 
 // errLeadershipLost is the cause with which a leadership context ends.
@@ -89,7 +90,7 @@ func (l *leadership) follow(notify <-chan bool, observed <-chan raft.Observation
 	}()
 	elected, leads := false, false
 	turn := func() {
-		now := elected && !l.s.gate.isShut()
+		now := elected && !l.s.gate.IsShut()
 		if now == leads {
 			return
 		}
@@ -115,7 +116,7 @@ func (l *leadership) follow(notify <-chan bool, observed <-chan raft.Observation
 		select {
 		case elected = <-notify:
 			turn()
-		case <-l.s.gate.changed:
+		case <-l.s.gate.Changed():
 			turn()
 		case o := <-observed:
 			if o, ok := o.Data.(raft.LeaderObservation); ok && o.LeaderID != "" {
@@ -182,14 +183,14 @@ func (l *leadership) establish(ctx context.Context) (term uint64, ok bool) {
 // settle brings the state and the configuration in line with this server.
 func (l *leadership) settle(ctx context.Context) error {
 	l.mu.Lock()
-	found := foundCluster{ID: l.clusterID, Expect: l.s.cfg.expected()}
+	found := fsm.FoundCluster{ID: l.clusterID, Expect: l.s.cfg.expected()}
 	l.mu.Unlock()
 	if id := l.s.former.ClusterID(); found.ID == "" {
 		found.ID = id
 	}
 	c := l.s.state.Cluster()
 	if c.ID == "" && found.ID != "" || c.Expect == 0 && found.Expect > 0 {
-		if _, _, err := l.s.apply(ctx, commandFound, found); err != nil {
+		if _, _, err := l.s.apply(ctx, fsm.TypeFound, found); err != nil {
 			return err
 		}
 	}
@@ -231,7 +232,7 @@ func (s *Store) Ready(ctx context.Context) error {
 // IsLeader reports whether this server believes that it leads.
 func (s *Store) IsLeader() bool {
 	n := s.node.Load()
-	return n != nil && n.State() == raft.Leader && !s.gate.isShut()
+	return n != nil && n.State() == raft.Leader && !s.gate.IsShut()
 }
 
 // leader is who leads as far as this server knows.
@@ -241,7 +242,7 @@ func leader(s *Store) (addr, id string) {
 		return "", ""
 	}
 	a, i := n.LeaderWithID()
-	if string(i) == s.cfg.NodeID && s.gate.isShut() {
+	if string(i) == s.cfg.NodeID && s.gate.IsShut() {
 		return "", ""
 	}
 	return string(a), string(i)
@@ -279,7 +280,7 @@ func (s *Store) LastContact() time.Duration {
 }
 
 // Index is the index of the last entry applied to the state.
-func (s *Store) Index() uint64 { return s.fsm.applied.Load() }
+func (s *Store) Index() uint64 { return s.fsm.Applied() }
 
 // Stats are raft's figures by their known names.
 func (s *Store) Stats() map[string]string {
@@ -385,7 +386,7 @@ func confirm(s *Store) error {
 	if n.CurrentTerm() != term {
 		return s.notLeader()
 	}
-	if !s.fsm.reached.wait(s.other.lastShown(committed), s.life.Done(), s.gate.shutting()) {
+	if !s.fsm.Wait(s.unshown.LastShown(committed), s.life.Done(), s.gate.Shutting()) {
 		return fault.Newf(fault.Unavailable, "the store is closing")
 	}
 	return nil

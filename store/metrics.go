@@ -13,7 +13,7 @@ type Figures struct {
 
 // ReadFigures reads them.
 func ReadFigures(s *Store) Figures {
-	f := Figures{Leader: s.IsLeader(), DiskHeld: s.gate.isShut(), Healthy: true, AppliedIndex: s.Index()}
+	f := Figures{Leader: s.IsLeader(), DiskHeld: s.gate.IsShut(), Healthy: true, AppliedIndex: s.Index()}
 	if n := s.node.Load(); n != nil && !f.DiskHeld { // behind a hung disk raft would not answer
 		f.Running = true
 		if c := n.GetConfiguration(); c.Error() == nil {

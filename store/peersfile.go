@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"consul.internal/internal/durable"
+	"consul.internal/store/disklog"
 )
 
 const (
@@ -70,8 +70,8 @@ func (d *disk) recoverPeers(f founder, known replayed) (replayed, error) {
 	if err := raft.RecoverCluster(f.rc, d.fsm, f.logs, f.stable, f.snaps, f.transport, config); err != nil {
 		return known, fmt.Errorf("recover by %s: %w", path, err)
 	}
-	if d.fsm.stopped != nil {
-		return known, d.fsm.stopped
+	if d.fsm.Stopped() != nil {
+		return known, d.fsm.Stopped()
 	}
 	if err := durable.Remove(path); err != nil {
 		return known, err
@@ -161,24 +161,16 @@ type memory struct {
 
 const (
 	memoryFile  = "members"
-	memoryMagic = "consul-members 1 "
+	memoryMagic = "consul-members 1"
 	// memoryTick: the members of a cluster change by the hand of people.
 	memoryTick = 5 * time.Second
 )
 
-func memoryHead(body []byte) string {
-	return fmt.Sprintf("%s%08x", memoryMagic, crc32.Checksum(body, castagnoli))
-}
-
 // readMemory returns what is remembered; found is false where nothing is, or
 // nothing that can be read.
 func readMemory(dir string) (m memory, found bool) {
-	raw, err := os.ReadFile(filepath.Join(dir, memoryFile))
-	if err != nil {
-		return m, false
-	}
-	head, body, _ := bytes.Cut(raw, []byte("\n"))
-	return m, string(head) == memoryHead(body) && json.Unmarshal(body, &m) == nil
+	err := disklog.ReadSealed(filepath.Join(dir, memoryFile), memoryMagic, &m)
+	return m, err == nil
 }
 
 // rememberPeers keeps the memory until the store closes.
@@ -189,8 +181,8 @@ func rememberPeers(s *Store) {
 	for {
 		if _, servers, err := s.Members().Servers(s.life); err == nil && len(servers) > 0 {
 			now := memory{ClusterID: cmp.Or(s.ClusterID(), last.ClusterID), Servers: servers}
-			if body, err := json.Marshal(now); err == nil && !reflect.DeepEqual(now, last) {
-				if err := durable.WriteFile(filepath.Join(s.disk.dir, memoryFile), append([]byte(memoryHead(body)+"\n"), body...)); err != nil {
+			if !reflect.DeepEqual(now, last) {
+				if err := disklog.WriteSealed(filepath.Join(s.disk.dir, memoryFile), memoryMagic, now); err != nil {
 					s.logger.Warn("cannot write down who the servers are", zap.Error(err))
 				} else {
 					last = now

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"fmt"
-	"slices"
 	"testing"
 
 	"consul.internal/catalog"
@@ -34,29 +32,4 @@ func TestRefusedEntriesInTheLog(t *testing.T) {
 			t.Errorf("replayed %d bytes of text, want %d", len(got), len(want))
 		}
 	})
-}
-
-func TestInOrder(t *testing.T) {
-	jobs := func(yield func(int) bool) {
-		for i := 0; i < 1000 && yield(i); i++ {
-		}
-	}
-	var got []string
-	double := func(i int) string { return fmt.Sprint(2 * i) }
-	if err := inOrder(jobs, double, func(s string) error { got = append(got, s); return nil }); err != nil {
-		t.Fatal(err)
-	}
-	if len(got) != 1000 || !slices.IsSortedFunc(got, func(a, b string) int { return len(a) - len(b) }) || got[999] != "1998" || got[500] != "1000" {
-		t.Errorf("got %d results, the last %q", len(got), got[len(got)-1])
-	}
-	taken := 0
-	err := inOrder(jobs, double, func(string) error {
-		if taken++; taken == 10 {
-			return fault.Newf(fault.Invalid, "enough")
-		}
-		return nil
-	})
-	if fault.Of(err) != fault.Invalid || taken != 10 {
-		t.Errorf("after %d results: %v", taken, err)
-	}
 }

@@ -15,6 +15,8 @@ import (
 	"consul.internal/internal/fault"
 	"consul.internal/internal/logx"
 	"consul.internal/rpc"
+	"consul.internal/store/disklog"
+	"consul.internal/store/fsm"
 	"consul.internal/store/state"
 )
 
@@ -51,12 +53,12 @@ type Store struct {
 	deps   Deps
 	logger *zap.Logger
 	state  *state.State
-	fsm    *fsm
+	fsm    *fsm.FSM
 
-	node  atomic.Pointer[node] // nil while raft does not run
-	disk  *disk                // nil in memory
-	other *otherEntries
-	gate  *gate
+	node    atomic.Pointer[node] // nil while raft does not run
+	disk    *disk                // nil in memory
+	unshown *disklog.Unshown
+	gate    *disklog.Gate
 
 	failed  chan error
 	life    context.Context // ends when the store closes
@@ -92,20 +94,15 @@ func New(cfg Config, deps Deps) (*Store, error) {
 	if cfg.segmentSize == 0 {
 		cfg.segmentSize = segmentSize
 	}
-	commands, err := newCodec(maxNesting)
-	if err != nil {
-		return nil, err
-	}
-	images, err := newCodec(snapshotNesting)
-	if err != nil {
-		return nil, err
-	}
 	s := &Store{
 		cfg: cfg, deps: deps, logger: deps.Logger, state: state.New(deps.Feed),
-		other: &otherEntries{}, failed: make(chan error, 1), stopped: make(chan struct{}), gate: newGate(deps.Logger),
+		unshown: &disklog.Unshown{}, failed: make(chan error, 1), stopped: make(chan struct{}), gate: disklog.NewGate(deps.Logger),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.fsm = &fsm{state: s.state, codec: commands, decoders: decoders(commands), image: image{images}, fail: s.fail}
+	var err error
+	if s.fsm, err = fsm.New(s.state, s.fail); err != nil {
+		return nil, err
+	}
 	s.lead.init(s)
 	s.former, s.pilot = newFormer(s), newAutopilot(s)
 	return s, nil
@@ -149,11 +146,11 @@ func (s *Store) Open(ctx context.Context) (err error) {
 	d := newDoor(s.deps.Transport, s.gate, s.deps.Address, s.work.run)
 	d.votes = s.former.vote
 	if s.cfg.DataDir == "" {
-		mem := memoryLog{raft.NewInmemStore(), s.other}
+		mem := disklog.Memory{InmemStore: raft.NewInmemStore(), Unshown: s.unshown}
 		f := founder{rc: rc, logs: mem, stable: mem, snaps: raft.NewInmemSnapshotStore(), transport: d}
 		return s.start(f, replayed{})
 	}
-	s.disk = &disk{dir: filepath.Join(s.cfg.DataDir, "raft"), nodeID: rc.LocalID, segmentSize: s.cfg.segmentSize, fsm: s.fsm, logger: s.logger, gate: s.gate, run: s.work.run, faults: s.cfg.faults}
+	s.disk = &disk{dir: filepath.Join(s.cfg.DataDir, "raft"), nodeID: rc.LocalID, segmentSize: s.cfg.segmentSize, fsm: s.fsm, state: s.state, logger: s.logger, gate: s.gate, run: s.work.run, faults: s.cfg.faults}
 	known, err := s.disk.open(ctx)
 	if err == nil {
 		err = s.former.load(s.disk.dir)
@@ -169,7 +166,7 @@ func (s *Store) Open(ctx context.Context) (err error) {
 func (s *Store) start(f founder, known replayed) (err error) {
 	d := f.transport.(*door)
 	if s.disk != nil {
-		s.other = s.disk.log.other
+		s.unshown = s.disk.log.Unshown()
 		if known, err = s.disk.recoverPeers(f, known); err != nil {
 			return err
 		}
@@ -196,7 +193,7 @@ func (s *Store) start(f founder, known replayed) (err error) {
 		return err
 	}
 	if s.disk != nil {
-		if err := s.disk.log.arm(s.life.Done(), s.fail, s.fsm.applied.Load); err != nil {
+		if err := s.disk.log.Arm(s.life.Done(), s.fail, s.fsm.Applied); err != nil {
 			return err
 		}
 	}
@@ -279,8 +276,8 @@ func (s *Store) await(ctx context.Context, f raft.Future) error {
 		return err
 	case <-s.stopped:
 		return fault.Newf(fault.Unknown, "the store is closed")
-	case <-s.gate.shutting():
-		return fault.With(fault.Unknown, errGateShut)
+	case <-s.gate.Shutting():
+		return fault.With(fault.Unknown, disklog.ErrGateShut)
 	case <-ctx.Done():
 		return fault.Newf(fault.Unknown, "gave up waiting: %w", context.Cause(ctx))
 	}

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -25,6 +26,8 @@ import (
 	"consul.internal/catalog"
 	"consul.internal/internal/durable"
 	"consul.internal/internal/fault"
+	"consul.internal/store/disklog"
+	"consul.internal/store/fsm"
 	"consul.internal/store/state"
 )
 
@@ -191,7 +194,7 @@ func TestRestartKeepsStateAndIndex(t *testing.T) {
 func digest(t *testing.T, s *Store) [sha256.Size]byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := s.fsm.image.write(&b, s.State().Snapshot(), 0); err != nil {
+	if err := s.fsm.WriteImage(&b, s.State().Snapshot(), 0); err != nil {
 		t.Fatal(err)
 	}
 	return sha256.Sum256(b.Bytes())
@@ -206,26 +209,58 @@ func dump(st *state.State) string {
 	return b.String()
 }
 
+// TestTenThousandEntries: a snapshot, and behind it more entries than raft's own
+// replay could carry. They are put into the log as raft puts them there.
 func TestTenThousandEntries(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, testConfig(dir))
 	ready(t, s)
-	// A snapshot first, and then more entries than raft's own replay could carry.
 	register(t, s, 0)
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	var wg sync.WaitGroup
-	for w := range 100 {
-		wg.Go(func() {
-			for n := range 100 {
-				if _, err := s.Register(t.Context(), registration(w*100+n)); err != nil {
-					t.Error(err)
-				}
-			}
-		})
+	register(t, s, 1)
+	shut(t, s)
+	m, _, err := disklog.OpenMark(filepath.Join(dir, "raft", "mark"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	wg.Wait()
+	l, err := disklog.OpenLog(disklog.Config{Dir: filepath.Join(dir, "raft", "wal"), SegmentSize: 1 << 20, Mark: m, Gate: disklog.NewGate(zap.NewNop()), Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last raft.Log
+	if _, err := l.Read(m.Get().Acked, &last); err != nil {
+		t.Fatal(err)
+	}
+	const more, batch = 10_000, 500
+	for n := 0; n < more; n += batch {
+		entries := make([]*raft.Log, batch)
+		for i := range entries {
+			cmd, err := s.fsm.Encode(fsm.TypeRegister, registration(100+n+i), fsm.Level)
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries[i] = &raft.Log{Index: last.Index + uint64(n+i+1), Term: last.Term, Type: raft.LogCommand, Data: cmd}
+		}
+		if err := l.StoreLogs(entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(m.Set(last.Index+more, last.Index+more, true), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, testConfig(dir))
+	if got := s.Index(); got != last.Index+more {
+		t.Errorf("replayed to %d, want %d", got, last.Index+more)
+	}
+	ready(t, s)
+	for _, n := range []int{0, 1, 100, 99 + more} {
+		if _, ok := s.State().Node(fmt.Sprintf("n%d", n)); !ok {
+			t.Errorf("n%d is lost", n)
+		}
+	}
+	register(t, s, 2)
 	want := digest(t, s)
 	kill(t, dir, func(dir string) {
 		s := open(t, testConfig(dir))
@@ -290,7 +325,7 @@ func TestKilledWhileWriting(t *testing.T) {
 			s := newStore(t, testConfig(dir), testDeps())
 			defer shut(t, s)
 			if err := s.Open(t.Context()); err != nil {
-				if !IsDamage(err) {
+				if !disklog.IsDamage(err) {
 					t.Error(err)
 				}
 				return
@@ -322,15 +357,15 @@ func TestFirstStartCutShort(t *testing.T) {
 			if err := keepOnly(dir, "cluster"); err != nil {
 				return err
 			}
-			m, _, err := openMark(filepath.Join(dir, "mark"))
+			m, _, err := disklog.OpenMark(filepath.Join(dir, "mark"))
 			if err != nil {
 				return err
 			}
-			l, err := openDiskLog(filepath.Join(dir, "wal"), 1<<20, m, zap.NewNop(), nil)
+			l, err := disklog.OpenLog(disklog.Config{Dir: filepath.Join(dir, "wal"), SegmentSize: 1 << 20, Mark: m, Gate: disklog.NewGate(zap.NewNop()), Logger: zap.NewNop()})
 			if err != nil {
 				return err
 			}
-			return errors.Join(l.SetUint64([]byte("CurrentTerm"), 1), l.close())
+			return errors.Join(l.SetUint64([]byte("CurrentTerm"), 1), l.Close())
 		},
 		"segment listed but not made": func(dir string) error {
 			if err := keepOnly(dir, "cluster", "wal"); err != nil {
@@ -474,16 +509,16 @@ func TestFileModes(t *testing.T) {
 }
 
 func TestUnknownCommandStops(t *testing.T) {
-	for name, env := range map[string]envelope{
-		"type":  {Type: 9999, Level: commandLevel, Body: []byte{0xa0}},
-		"level": {Type: commandRegister, Level: commandLevel + 1, Body: []byte{0xa0}},
-		"body":  {Type: commandRegister, Level: commandLevel, Body: []byte{0x01}},
+	for name, env := range map[string]map[string]any{
+		"type":  {"t": 9999, "l": fsm.Level, "b": map[string]any{}},
+		"level": {"t": fsm.TypeRegister, "l": fsm.Level + 1, "b": map[string]any{}},
+		"body":  {"t": fsm.TypeRegister, "l": fsm.Level, "b": 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := open(t, testConfig(""))
 				ready(t, s)
-				cmd, err := s.fsm.codec.enc.Marshal(env)
+				cmd, err := cbor.Marshal(env)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"consul.internal/internal/logx"
+	"consul.internal/store/disklog"
 )
 
 const (
@@ -96,7 +97,7 @@ func (s stream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, 
 // that a pledge forbids.
 type door struct {
 	raft.Transport
-	gate    *gate
+	gate    *disklog.Gate
 	votes   func(raft.RPC, func(raft.RPC)) // passes a request for a vote on, or answers it
 	address func(raft.ServerID) (string, bool)
 	run     func(func()) bool
@@ -107,7 +108,7 @@ type door struct {
 var errNoPreVote = errors.New("the transport knows no pre-vote")
 
 // newDoor begins to take calls from t.
-func newDoor(t raft.Transport, g *gate, address func(raft.ServerID) (string, bool), run func(func()) bool) *door {
+func newDoor(t raft.Transport, g *disklog.Gate, address func(raft.ServerID) (string, bool), run func(func()) bool) *door {
 	return &door{Transport: t, gate: g, address: address, run: run, in: make(chan raft.RPC), ended: make(chan struct{})}
 }
 
@@ -138,17 +139,17 @@ func (d *door) pass(call raft.RPC) {
 
 // hand gives a call to raft, which may be stuck in a write.
 func (d *door) hand(call raft.RPC) {
-	shut := d.gate.shutting()
+	shut := d.gate.Shutting()
 	select {
 	case <-shut:
-		call.Respond(nil, errGateShut)
+		call.Respond(nil, disklog.ErrGateShut)
 		return
 	default:
 	}
 	select {
 	case d.in <- call:
 	case <-shut:
-		call.Respond(nil, errGateShut)
+		call.Respond(nil, disklog.ErrGateShut)
 	case <-d.ended:
 		call.Respond(nil, raft.ErrTransportShutdown)
 	}
@@ -169,8 +170,8 @@ func (d *door) Consumer() <-chan raft.RPC { return d.in }
 // SetHeartbeatHandler implements raft.Transport.
 func (d *door) SetHeartbeatHandler(handle func(raft.RPC)) {
 	d.Transport.SetHeartbeatHandler(func(call raft.RPC) {
-		if d.gate.isShut() {
-			call.Respond(nil, errGateShut)
+		if d.gate.IsShut() {
+			call.Respond(nil, disklog.ErrGateShut)
 			return
 		}
 		handle(call)
@@ -179,8 +180,8 @@ func (d *door) SetHeartbeatHandler(handle func(raft.RPC)) {
 
 // AppendEntriesPipeline implements raft.Transport.
 func (d *door) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
-	if d.gate.isShut() {
-		return nil, errGateShut
+	if d.gate.IsShut() {
+		return nil, disklog.ErrGateShut
 	}
 	p, err := d.Transport.AppendEntriesPipeline(id, d.to(id, addr))
 	if err != nil {
@@ -191,16 +192,16 @@ func (d *door) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) 
 
 // AppendEntries implements raft.Transport.
 func (d *door) AppendEntries(id raft.ServerID, addr raft.ServerAddress, in *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) error {
-	if d.gate.isShut() {
-		return errGateShut
+	if d.gate.IsShut() {
+		return disklog.ErrGateShut
 	}
 	return d.Transport.AppendEntries(id, d.to(id, addr), in, out)
 }
 
 // RequestVote implements raft.Transport.
 func (d *door) RequestVote(id raft.ServerID, addr raft.ServerAddress, in *raft.RequestVoteRequest, out *raft.RequestVoteResponse) error {
-	if d.gate.isShut() {
-		return errGateShut
+	if d.gate.IsShut() {
+		return disklog.ErrGateShut
 	}
 	return d.Transport.RequestVote(id, d.to(id, addr), in, out)
 }
@@ -211,16 +212,16 @@ func (d *door) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, in *raf
 	switch {
 	case !ok:
 		return errNoPreVote
-	case d.gate.isShut():
-		return errGateShut
+	case d.gate.IsShut():
+		return disklog.ErrGateShut
 	}
 	return t.RequestPreVote(id, d.to(id, addr), in, out)
 }
 
 // InstallSnapshot implements raft.Transport.
 func (d *door) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, in *raft.InstallSnapshotRequest, out *raft.InstallSnapshotResponse, data io.Reader) error {
-	if d.gate.isShut() {
-		return errGateShut
+	if d.gate.IsShut() {
+		return disklog.ErrGateShut
 	}
 	return d.Transport.InstallSnapshot(id, d.to(id, addr), in, out, data)
 }
@@ -250,12 +251,12 @@ func (d *door) Close() error {
 // that its leader is well.
 type pipeline struct {
 	raft.AppendPipeline
-	gate *gate
+	gate *disklog.Gate
 }
 
 func (p pipeline) AppendEntries(in *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	if p.gate.isShut() {
-		return nil, errGateShut
+	if p.gate.IsShut() {
+		return nil, disklog.ErrGateShut
 	}
 	return p.AppendPipeline.AppendEntries(in, out)
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/synctest"
+
+	"consul.internal/store/disklog"
 )
 
 // Kills while one segment of the log gives way to the next. The log must go on
@@ -66,21 +68,21 @@ func TestKilledWhileSegmentsChange(t *testing.T) {
 			clear(torn[tt.cut:])
 			write(t, paths[0], torn)
 			if !tt.acked {
-				m, _, err := openMark(filepath.Join(dir, "raft", "mark"))
+				m, _, err := disklog.OpenMark(filepath.Join(dir, "raft", "mark"))
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := m.set(m.acked-1, 0, true); err != nil {
+				if err := m.Set(m.Get().Acked-1, 0, true); err != nil {
 					t.Fatal(err)
 				}
-				if err := m.close(); err != nil {
+				if err := m.Close(); err != nil {
 					t.Fatal(err)
 				}
 			}
 			got, err := reopened(t, dir)
 			switch {
 			case tt.fails:
-				if !IsDamage(err) {
+				if !disklog.IsDamage(err) {
 					t.Errorf("got %v", err)
 				}
 				return

@@ -24,7 +24,7 @@ type FeedConfig struct {
 // DefaultFeedConfig returns the values for the servers of a datacenter.
 func DefaultFeedConfig() FeedConfig {
 	return FeedConfig{
-		Heartbeat:   250 * time.Millisecond, // three missed are noticed within a second
+		Heartbeat:   200 * time.Millisecond, // three missed, and the next server answers, all within a second, over a WAN too
 		Hold:        time.Second,            // a server that is more than that behind is no good source
 		Subjects:    4096 + 512,             // the names a mirror follows, and those that it asks for once
 		Sessions:    16384,                  // more agents than one datacenter has

@@ -159,7 +159,7 @@ func TestFeedHeartbeat(t *testing.T) {
 		began := time.Now()
 		for i := range 5 {
 			e, err := ses.Recv()
-			if err != nil || !e.Heartbeat || e.Token.Index != 1 || time.Since(began) != time.Duration(i)*250*time.Millisecond {
+			if err != nil || !e.Heartbeat || e.Token.Index != 1 || time.Since(began) != time.Duration(i)*200*time.Millisecond {
 				t.Fatalf("heartbeat %d: %+v after %v, %v", i, e, time.Since(began), err)
 			}
 		}

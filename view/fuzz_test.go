@@ -39,7 +39,7 @@ func FuzzEvent(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, one, two []byte) {
 		m := bareMirror(t)
-		l := m.up.attach()
+		l := m.up.attach(nil)
 		for i, s := range []Subject{Subject{KindService, "web"}, {KindNode, "n"}, {KindAddress, "192.0.2.1"}} {
 			e := m.add(s)
 			e.following.Store(true)

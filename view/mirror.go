@@ -33,7 +33,7 @@ func DefaultMirrorConfig(datacenter string) MirrorConfig {
 	return MirrorConfig{
 		Datacenter: datacenter,
 		Wait:       100 * time.Millisecond, // what a local DNS question may take
-		Heartbeat:  250 * time.Millisecond, // as DefaultFeedConfig has it
+		Heartbeat:  200 * time.Millisecond, // as DefaultFeedConfig has it
 		StaleAfter: 2 * time.Second,        // an election is over by then
 		Idle:       10 * time.Minute,       // longer than the usual pause between two uses of a name
 		Pending:    256,                    // more than a burst of new names, little enough to lose
@@ -45,9 +45,8 @@ func DefaultMirrorConfig(datacenter string) MirrorConfig {
 // RemoteMirrorConfig returns the values for another datacenter.
 func RemoteMirrorConfig(datacenter string) MirrorConfig {
 	c := DefaultMirrorConfig(datacenter)
-	c.Wait = 500 * time.Millisecond      // what a question about another datacenter may take
-	c.Heartbeat = 500 * time.Millisecond // as its servers send over the WAN
-	c.Connect = 3 * time.Second          // TCP and TLS take three round trips
+	c.Wait = 500 * time.Millisecond // what a question about another datacenter may take
+	c.Connect = 3 * time.Second     // TCP and TLS take three round trips
 	return c
 }
 
@@ -81,6 +80,7 @@ type Mirror struct {
 	open    bool
 	opened  bool
 	count   MirrorStats
+	relayed map[*relaySession]struct{} // of who follows it from elsewhere
 }
 
 // MirrorStats are figures about a Mirror. All but Connected, Names, Pending and
@@ -139,6 +139,8 @@ type entry struct {
 	failed  error         // why it was removed
 	parts   *Event        // of an event that is not whole yet
 	weight  int           // of the parts
+
+	passages map[*passage]struct{} // who follows it from elsewhere
 }
 
 // NewMirror returns a Mirror that knows nothing and follows nothing.
@@ -154,7 +156,7 @@ func NewMirror(cfg MirrorConfig, deps MirrorDeps) (*Mirror, error) {
 	}
 	m := &Mirror{
 		cfg: cfg, deps: deps,
-		entries: map[Subject]*entry{}, pending: map[*entry]struct{}{},
+		entries: map[Subject]*entry{}, pending: map[*entry]struct{}{}, relayed: map[*relaySession]struct{}{},
 	}
 	m.up.m, m.up.send = m, make(chan struct{}, 1)
 	m.life, m.end = context.WithCancel(context.Background())

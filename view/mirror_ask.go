@@ -2,6 +2,8 @@ package view
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"consul.internal/catalog"
@@ -69,6 +71,38 @@ func (m *Mirror) Follow(ctx context.Context, name string, min uint64) (*Service,
 	}
 	e.touch(time.Now())
 	return h.service, h.state(time.Now(), m.cfg.StaleAfter), nil
+}
+
+// Pin follows a service until the returned function is called, whether anybody
+// asks for it or not.
+func (m *Mirror) Pin(name string) (unpin func(), err error) {
+	s := Subject{KindService, catalog.Fold(name)}
+	if !s.valid() {
+		return nil, fault.Newf(fault.Invalid, "there can be no %.100q", s.String())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, err := m.want(s)
+	if err != nil {
+		return nil, err
+	}
+	e.pins++
+	return sync.OnceFunc(func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		e.pins--
+		m.settle(e)
+	}), nil
+}
+
+// Forget drops all that is known, on disk as well, for a datacenter that is no more.
+func (m *Mirror) Forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.entries {
+		m.remove(e, nil)
+	}
+	m.index.hashes, m.index.absent, m.last = nil, nil, nil
 }
 
 // want returns the entry of a subject, followed from now on. mu is held.
@@ -189,6 +223,12 @@ func (m *Mirror) remove(e *entry, failed error) {
 		return
 	}
 	e.removed, e.failed = true, failed
+	if why := EndLimit; len(e.passages) > 0 {
+		if errors.Is(failed, fault.Denied) {
+			why = EndDenied
+		}
+		m.dropFollowers(e, why)
+	}
 	m.unfollow(e)
 	if h := e.held.Load(); h != nil && !h.absent() && !h.token.before(m.index.dropped) {
 		m.index.dropped = h.token

@@ -15,7 +15,8 @@ import (
 // link is one session as the entries see it. It outlives the session: what it
 // kept up to date is as old as its last heartbeat.
 type link struct {
-	beat atomic.Pointer[beat] // nil before the first
+	beat   atomic.Pointer[beat] // nil before the first
+	direct bool                 // with a server that has the catalog itself
 }
 
 type beat struct {
@@ -81,7 +82,7 @@ func (u *uplink) session() error {
 	if err != nil {
 		return err
 	}
-	l := u.attach()
+	l := u.attach(s)
 	alive := make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() { cancel(u.read(l, s, alive)) })
@@ -148,13 +149,17 @@ func (u *uplink) write(ctx context.Context, s Session) error {
 
 // attach makes a new session the present one: the name index is asked for first,
 // then what somebody waits for, then all the rest.
-func (u *uplink) attach() *link {
+func (u *uplink) attach(s Session) *link {
 	u.m.mu.Lock()
 	defer u.m.mu.Unlock()
-	l := &link{}
+	l := &link{direct: true}
+	if r, ok := s.(interface{ Relayed() bool }); ok {
+		l.direct = !r.Relayed()
+	}
 	u.m.count.Sessions++
 	u.outbox = nil
 	u.link.Store(l)
+	u.m.relink()
 	u.renew(u.m.index.entry)
 	for e := range u.m.pending {
 		u.renew(e)
@@ -184,6 +189,7 @@ func (u *uplink) detach() {
 	defer u.m.mu.Unlock()
 	u.link.Store(nil)
 	u.outbox = nil
+	u.m.unlinked()
 }
 
 // enqueue notes that there is something to be sent about an entry.

@@ -14,8 +14,9 @@ import (
 type nameIndex struct {
 	entry   *entry
 	hashes  map[uint64]struct{}
-	dropped Token // the most that was known of a name that existed and was forgotten here
-	absent  *held // what is known of each name that is not here; nil: the index is not known
+	all     []uint64 // the same as a list, when somebody wants it; nil: not made
+	dropped Token    // the most that was known of a name that existed and was forgotten here
+	absent  *held    // what is known of each name that is not here; nil: the index is not known
 }
 
 // maxNames bounds a name index: some 40 MB, and more names than a catalog has.
@@ -86,9 +87,11 @@ func (m *Mirror) takeBeat(l *link, t Token, asOf time.Time) {
 	if b := l.beat.Load(); b != nil && (t.before(b.token) || !asOf.After(b.asOf)) {
 		return
 	}
+	first := l.beat.Load() == nil
 	l.beat.Store(&beat{t, asOf})
 	m.last = &held{token: t, asOf: asOf}
 	m.floor.raise(t)
+	m.beaten(first)
 }
 
 func (m *Mirror) takeEnd(e *entry, why string) error {
@@ -96,6 +99,7 @@ func (m *Mirror) takeEnd(e *entry, why string) error {
 	case EndDenied:
 		if e == m.index.entry {
 			m.index.hashes, m.index.absent, e.seq = nil, nil, 0
+			m.indexed(true, nil, nil)
 			return nil
 		}
 		e.seq = 0 // the server has ended it
@@ -183,11 +187,13 @@ func (m *Mirror) takeIndex(l *link, e *Event, asOf time.Time) error {
 		x.entry.following.Store(false)
 		x.entry.seq, x.entry.stop = 0, true
 		m.up.enqueue(x.entry)
+		m.indexed(true, nil, nil)
 		return nil
 	}
 	x.absent = &held{token: e.Token, changed: e.Token.Index, asOf: asOf, link: l}
 	m.last = x.absent
 	m.floor.raise(e.Token)
+	m.indexed(e.Reset, e.Added, e.Removed)
 	return nil
 }
 
@@ -213,6 +219,7 @@ func (m *Mirror) hold(e *entry, old, now *held) []*entry {
 		}
 	}
 	e.tell()
+	m.followed(e)
 	return victims
 }
 

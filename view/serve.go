@@ -17,12 +17,28 @@ type Conversation interface {
 	Close() error
 }
 
+// served is a session of a Feed or a Relay.
+type served interface {
+	Session
+	done() <-chan struct{} // closed when it ends
+	refused() error        // why it ended if that was not the follower's doing
+}
+
 // Serve gives the other side of a conversation a session of the feed, until
 // either ends. The conversation is closed then.
 func Serve(ctx context.Context, f *Feed, c Conversation) error {
+	return serve(ctx, func(ctx context.Context) (served, error) { return f.session(ctx) }, c)
+}
+
+// Serve does so for a session of the relay; direct is as for Session.
+func (r *Relay) Serve(ctx context.Context, direct bool, c Conversation) error {
+	return serve(ctx, func(ctx context.Context) (served, error) { return r.session(ctx, direct) }, c)
+}
+
+func serve(ctx context.Context, open func(context.Context) (served, error), c Conversation) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s, err := f.session(ctx)
+	s, err := open(ctx)
 	if err != nil {
 		return errors.Join(err, c.Close())
 	}
@@ -30,7 +46,7 @@ func Serve(ctx context.Context, f *Feed, c Conversation) error {
 	var cerr error
 	wg.Go(func() { // also while Send waits for a follower who does not listen
 		select {
-		case <-s.ended:
+		case <-s.done():
 		case <-ctx.Done():
 		}
 		cerr = c.Close()
@@ -59,8 +75,8 @@ func Serve(ctx context.Context, f *Feed, c Conversation) error {
 	}
 	_ = s.Close() // has no errors
 	wg.Wait()
-	if cause := context.Cause(ctx); s.byFeed() {
-		err = errFeedClosed
+	if cause, refused := context.Cause(ctx), s.refused(); refused != nil {
+		err = refused
 	} else if cause != nil {
 		err = cause // why nothing could be sent any more
 	}

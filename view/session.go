@@ -359,11 +359,16 @@ func (s *feedSession) cause() error {
 
 var errSessionClosed = errors.New("the session is closed")
 
-// byFeed reports whether the whole feed has ended.
-func (s *feedSession) byFeed() bool {
+func (s *feedSession) done() <-chan struct{} { return s.ended }
+
+// refused tells that the whole feed has ended.
+func (s *feedSession) refused() error {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	return s.feed.closed
+	if s.feed.closed {
+		return errFeedClosed
+	}
+	return nil
 }
 
 // Close ends the session.

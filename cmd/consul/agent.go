@@ -124,6 +124,15 @@ func (a *app) agent(args []string) (code int, err error) {
 			removePID(settings.Paths.PIDFile, log.Logger)
 		}
 	}()
+	if settings.Paths.AutoReload {
+		looking, stop := context.WithCancel(context.Background())
+		changed := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { changes(looking, settings.Paths.Config, changed) })
+		defer wg.Wait()
+		defer stop()
+		p.changed = changed
+	}
 	return p.supervise(signals)
 }
 

@@ -19,7 +19,9 @@ type process struct {
 	done   <-chan struct{} // closed once the agent is to end: it has left, or cannot go on
 	err    func() error    // why, once done is closed; nil after a leave
 	notify func(state string)
-	log    *zap.Logger
+	// changed tells that files of the configuration changed; nil = nobody looks.
+	changed <-chan struct{}
+	log     *zap.Logger
 
 	leaveOnInterrupt, leaveOnTerminate bool
 }
@@ -68,6 +70,15 @@ func (p *process) follow(ctx context.Context, cancel context.CancelFunc, wg *syn
 			p.reloadEnded(err)
 			if again {
 				again = false
+				startReload()
+			}
+		case <-p.changed:
+			switch {
+			case opened != nil: // what changed is read when it is open, or by the next change
+			case reloaded != nil:
+				again = true
+			default:
+				p.log.Info("A file of the configuration has changed")
 				startReload()
 			}
 		case sig := <-signals:

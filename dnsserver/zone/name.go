@@ -145,6 +145,8 @@ func (z *Zone) parseLeft(n *Name, labels []string) {
 	switch {
 	case len(what) == 0:
 		n.Kind = Empty
+	case kind == Query:
+		n.parseQuery(what, where)
 	case kind == Service:
 		n.Kind = Service
 		n.setService(what)

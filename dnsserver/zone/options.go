@@ -29,6 +29,8 @@ type Options struct {
 	ARecordLimit  int  // most addresses of a service in an answer; 0 is all
 	NodeMetaTXT   bool // node metadata as TXT in the additional section
 	TranslateWANs bool // answer WAN addresses for other datacenters
+	// Execute executes prepared queries; nil is that there are none.
+	Execute Execute
 }
 
 // domain is one of the zone's names, ready for comparison.

@@ -22,25 +22,7 @@ func (q *query) service() Reply {
 	if len(insts) == 0 {
 		return q.missing()
 	}
-	ttl := q.z.ttls.of(q.name.Label)
-	if q.qtype == dns.TypeSRV {
-		return q.srv(insts, ttl)
-	}
-	if fam, ok := familyOf(q.qtype); ok {
-		if rrs := q.addresses(insts, fam, ttl); len(rrs) > 0 {
-			return Reply{Answer: rrs}
-		}
-	}
-	// A name that is an alias is one for every type (RFC 1034, section 3.6.2).
-	if host := q.aliasOf(insts); host != "" {
-		return q.alias(host, ttl)
-	}
-	if q.qtype == dns.TypeTXT {
-		if rrs := q.text(insts, ttl); len(rrs) > 0 {
-			return Reply{Answer: rrs}
-		}
-	}
-	return q.nodata()
+	return q.endpoints(insts, q.z.ttls.of(q.name.Label))
 }
 
 // text gives the metadata of the instances, what several say being said once.

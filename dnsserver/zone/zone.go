@@ -64,19 +64,26 @@ type Reply struct {
 	Ns            []dns.RR
 	Extra         []dns.RR // without an OPT record
 	Stale         bool     // made of data that may be behind
+	Scoped        bool     // made for the asker, not for everybody
 	Err           error    // why Rcode is SERVFAIL
 }
 
 // Answer answers the question for one name, as Parse read it, and type of class IN.
 func (z *Zone) Answer(ctx context.Context, name Name, qtype uint16) Reply {
+	return z.AnswerTo(ctx, name, qtype, netip.Addr{})
+}
+
+// AnswerTo is Answer for an asker whose address, or whose client's, is known.
+func (z *Zone) AnswerTo(ctx context.Context, name Name, qtype uint16, client netip.Addr) Reply {
 	if name.Kind == Outside {
 		return Reply{Rcode: dns.RcodeRefused}
 	}
 	if qtype == dns.TypeAXFR {
 		return Reply{Rcode: dns.RcodeNotImplemented, Authoritative: true}
 	}
-	q := &query{z: z, ctx: ctx, name: name, qtype: qtype, chain: maxChain}
+	q := &query{z: z, ctx: ctx, name: name, qtype: qtype, client: client, chain: maxChain}
 	r := q.answer()
+	r.Scoped = name.Kind == Query
 	r.Authoritative = r.Rcode != dns.RcodeServerFailure
 	r.Stale = q.stale
 	return r
@@ -93,12 +100,13 @@ const maxChain = 3
 
 // query is one question on its way to a reply.
 type query struct {
-	z     *Zone
-	ctx   context.Context
-	name  Name
-	qtype uint16
-	chain int  // names that may still be followed, this one included
-	stale bool // some part of the reply is
+	z      *Zone
+	ctx    context.Context
+	name   Name
+	qtype  uint16
+	client netip.Addr // invalid if not known
+	chain  int        // names that may still be followed, this one included
+	stale  bool       // some part of the reply is
 }
 
 func (q *query) answer() Reply {
@@ -123,9 +131,10 @@ func (q *query) answer() Reply {
 			return q.failed(err)
 		}
 		return q.nodata()
+	case Query:
+		return q.prepared()
 	}
-	// Mesh names and prepared queries are not answered yet.
-	return q.missing()
+	return q.missing() // names of the mesh
 }
 
 // missing is the reply for a name that does not exist. Names of nothing but

@@ -101,7 +101,7 @@ type Snapshot struct {
 // Open reads and checks an archive, keeping the state in a file below dir ("" =
 // the system's place for such) that is gone with Close, or with the process.
 func Open(r io.Reader, dir string) (*Snapshot, error) {
-	f, err := os.CreateTemp(dir, ".snapshot-*") // mode 0600
+	f, err := os.CreateTemp(dir, ".snapshot.tmp-*") // mode 0600
 	if err != nil {
 		return nil, fmt.Errorf("a snapshot needs room on disk while it is read: %w", err)
 	}

@@ -47,6 +47,10 @@ func recordType(table string) string {
 		return "Register"
 	case "indexes":
 		return "Index"
+	case "queries":
+		return "PreparedQuery"
+	case "coordinates":
+		return "CoordinateBatchUpdate"
 	case "kv":
 		return typeKV
 	}

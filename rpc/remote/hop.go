@@ -4,14 +4,20 @@ import (
 	"context"
 	"strconv"
 
+	"consul.internal/rpc"
 	"google.golang.org/grpc/metadata"
 )
 
 // hopHeader carries the number of servers that a call has come to, this one included.
 const hopHeader = "consul-hop"
 
-// MaxHop is the last hop: whoever gets it answers by itself.
-const MaxHop = 2
+// datacenterHeader carries the datacenter that a conversation is for.
+const datacenterHeader = "consul-datacenter"
+
+// MaxHop is the last hop: whoever gets it answers by itself. The longest way is a
+// server of the own datacenter, one that hands on, one of the datacenter that the
+// call is for, and the leader there.
+const MaxHop = 4
 
 type hopKey struct{}
 
@@ -28,12 +34,19 @@ func Hop(ctx context.Context) int {
 
 // outgoing puts the hop into a call's headers.
 func outgoing(ctx context.Context) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, hopHeader, strconv.Itoa(max(Hop(ctx), 1)))
+	ctx = metadata.AppendToOutgoingContext(ctx, hopHeader, strconv.Itoa(max(Hop(ctx), 1)))
+	if dc := rpc.DatacenterFrom(ctx); dc != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, datacenterHeader, dc)
+	}
+	return ctx
 }
 
 // incoming takes the hop out of a call's headers. One that makes no sense is the
 // last: it cannot be sent round in circles.
 func incoming(ctx context.Context) context.Context {
+	if dc := metadata.ValueFromIncomingContext(ctx, datacenterHeader); len(dc) > 0 {
+		ctx = rpc.ToDatacenter(ctx, dc[0])
+	}
 	values := metadata.ValueFromIncomingContext(ctx, hopHeader)
 	if len(values) == 0 {
 		return WithHop(ctx, 1)

@@ -214,7 +214,7 @@ func TestHops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
 		defer p.close(t)
-		for given, want := range map[int]time.Duration{0: 1, 1: 1, 2: 2, 3: 2, -1: 1} {
+		for given, want := range map[int]time.Duration{0: 1, 1: 1, 2: 2, remote.MaxHop: remote.MaxHop, remote.MaxHop + 1: remote.MaxHop, -1: 1} {
 			out, err := rpc.Call(remote.WithHop(t.Context(), given), p.conn, hops, &thing{})
 			if err != nil || out.For != want {
 				t.Errorf("hop %d arrives as %d, want %d (%v)", given, out.For, want, err)

@@ -36,6 +36,7 @@ const (
 	keyNode        = "node/"         // a node and its services
 	keyNodeChecks  = "node-checks/"  // a node's checks
 	keyState       = "state/"        // checks in one status
+	keyCoordinates = "coordinates"   // any node's place
 	keyFloor       = "tombstones-to" // highest index among tombstones given up
 	keyTombstones  = "tombstones"    // Index is how many tombstones there are
 	maxTombstones  = 4096            // about 400 KB; two or three rows a vanished service or node

@@ -339,6 +339,7 @@ func TestEveryTableIsSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.register(reg("n1", "web", &catalog.Check{CheckID: "c"}))
+	f.place("n1", 1)
 	saved := map[string]int{}
 	for table, rec := range f.Snapshot().Records() {
 		saved[table]++

@@ -129,6 +129,7 @@ func (t *Txn) deleteNode(n *catalog.Node) {
 	for _, row := range slices.Collect(under[*catalog.Check](t.reader(tableChecks), tableChecks, primary, nodeKey(n.Name))) {
 		t.deleteCheck(row)
 	}
+	Coordinates{t}.gone(n.Name)
 	t.remove(tableNodes, nodeKey(n.Name), n)
 	t.gone = append(t.gone, catalog.Change{Op: catalog.NodeGone, Node: n})
 	t.raise(keyNodes)

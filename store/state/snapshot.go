@@ -91,6 +91,10 @@ func (r *Restore) Add(table string, record any) error {
 		return nil // its instances are not all known yet
 	case *catalog.Check:
 		share(rec)
+	case *coordinateRow:
+		if err := rec.Coord.Validate(); err != nil {
+			return fmt.Errorf("table %s: %w", table, err)
+		}
 	}
 	if err := r.tx.Insert(table, record); err != nil {
 		return fmt.Errorf("table %s: %w", table, err)

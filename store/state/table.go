@@ -24,6 +24,8 @@ func tables() []table {
 		serviceTable(),
 		nameTable(),
 		checkTable(),
+		queryTable(),
+		coordinateTable(),
 	}
 }
 

@@ -1,0 +1,19 @@
+package daemon
+
+import (
+	"consul.internal/agent"
+	"consul.internal/dnsserver/zone"
+	"consul.internal/lan"
+	"consul.internal/rpc"
+	"consul.internal/store"
+	"consul.internal/view"
+)
+
+// What tests reach without the doors, whose sockets are the machine's own.
+
+func (d *Daemon) Caller() rpc.Caller   { return d.caller }
+func (d *Daemon) Names() zone.Source   { return d.views.source }
+func (d *Daemon) Mirror() *view.Mirror { return d.views.names }
+func (d *Daemon) Store() *store.Store  { return d.store }
+func (d *Daemon) Local() *agent.Local  { return d.local }
+func (d *Daemon) Pool() *lan.Pool      { return d.pools.lan.Load() }

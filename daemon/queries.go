@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"consul.internal/catalog"
+	"consul.internal/dnsserver/prepared"
+	"consul.internal/dnsserver/zone"
+	"consul.internal/internal/fault"
+	"consul.internal/rpc"
+	"consul.internal/view"
+)
+
+// followWait is how long a server holds a followed query that does not change: a
+// name that nobody asks for any more is let go after that.
+const followWait = 30 * time.Second
+
+// newQueries makes what executes prepared queries for DNS.
+func (d *Daemon) newQueries() *prepared.Cache {
+	c := prepared.New(prepared.DefaultConfig(), d.fetchQuery)
+	d.onClose("prepared queries", c.Close)
+	return c
+}
+
+// fetchQuery executes a prepared query for DNS. Any server will do: an old answer
+// is better than none.
+func (d *Daemon) fetchQuery(ctx context.Context, ask zone.Ask, after uint64) (prepared.Answer, error) {
+	in := &rpc.QueryExecuteRequest{
+		ReadOptions: rpc.ReadOptions{
+			Target: rpc.Target{Datacenter: ask.Datacenter}, Consistency: rpc.Stale, MinIndex: after, MaxWait: followWait,
+		},
+		Query:  ask.Name,
+		Origin: rpc.QueryOrigin{Node: d.settings.Node.Name},
+		Brief:  true,
+	}
+	if ask.Client.IsValid() {
+		in.Origin.IP = ask.Client.String()
+	}
+	out, err := rpc.Call(ctx, d.caller, rpc.QueryExecute, in)
+	if errors.Is(err, fault.NoRoute) {
+		err = fault.With(fault.NotFound, err) // nobody knows the datacenter
+	}
+	if err != nil {
+		return prepared.Answer{}, err
+	}
+	// What this process executes itself costs no more than to remember it.
+	elsewhere := d.srv == nil || ask.Datacenter != "" && !catalog.EqualFold(ask.Datacenter, d.settings.Node.Datacenter)
+	a := prepared.Answer{
+		Result: zone.Result{Service: out.Service, Datacenter: out.Datacenter, Instances: out.Instances, Stale: out.Stale},
+		Index:  out.Index, Sorted: out.Sorted, Lasts: elsewhere && !out.Varies && out.Failovers == 0,
+	}
+	a.TTL, a.HasTTL = out.DNS.Duration()
+	return a, nil
+}
+
+// elsewhere is the way to other datacenters for the operations of this server,
+// which are made before it.
+type elsewhere struct{ d *Daemon }
+
+func (e elsewhere) Call(ctx context.Context, method string, in, out any) error {
+	return e.d.router.Call(ctx, method, in, out)
+}
+
+// names are the services of other datacenters in this server's memory, which are
+// known later than its operations.
+type names struct{ d *Daemon }
+
+func (n names) Service(ctx context.Context, datacenter, name string) (*view.Service, view.State, error) {
+	return n.d.views.source.Service(ctx, datacenter, name)
+}

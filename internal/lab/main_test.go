@@ -1,0 +1,163 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"consul.internal/internal/rig"
+)
+
+var (
+	withCluster = flag.Bool("cluster", false, "run the tests: real processes in network namespaces, as root")
+	full        = flag.Bool("full", false, "all rounds, and the worst cases are judged too")
+	seed        = flag.Uint64("seed", 0, "of everything random; 0 takes one from the clock and prints it")
+	given       = flag.String("binary", "", "test this consul and build none")
+	keep        = flag.Bool("keep", false, "leave the folders with data and logs behind")
+
+	binary string // what the tests run
+)
+
+const (
+	// cannotRun is the exit status where the rig cannot work.
+	cannotRun = 3
+	// buildTries and buildPause: another hand may be in the middle of a change.
+	buildTries = 6
+	buildPause = 10 * time.Second
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	flag.Parse()
+	if !*withCluster {
+		return m.Run()
+	}
+	if err := rig.Available(); err != nil {
+		fmt.Println("lab: nothing was tested:", err)
+		return cannotRun
+	}
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	fmt.Printf("lab: seed=%d full=%v\n", *seed, *full)
+	dir, err := os.MkdirTemp("", "lab")
+	if err != nil {
+		fmt.Println("lab:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if binary = *given; binary == "" {
+		binary = filepath.Join(dir, "consul")
+		if err := build(context.Background(), binary); err != nil {
+			fmt.Println("lab:", err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+func build(ctx context.Context, to string) error {
+	var err error
+	for range buildTries {
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", to, "consul.internal/cmd/consul")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		var out []byte
+		if out, err = cmd.CombinedOutput(); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("go build ./cmd/consul: %w\n%s", err, out)
+		pause(ctx, buildPause)
+	}
+	return err
+}
+
+// pause waits in real time: what is outside the test has no other clock.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// errLate: what was awaited did not come.
+var errLate = errors.New("not in time")
+
+// lookEvery is the pause between two looks at something awaited.
+const lookEvery = 25 * time.Millisecond
+
+// await looks until look says nil, and tells how long that took.
+func await(ctx context.Context, limit time.Duration, look func(context.Context) error) (time.Duration, error) {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := look(ctx)
+		took := time.Since(begin)
+		if err == nil {
+			return took, nil
+		}
+		if ctx.Err() != nil {
+			return took, fmt.Errorf("%w (%v): %w", errLate, limit, err)
+		}
+		pause(ctx, lookEvery)
+	}
+}
+
+// rounds is how often something is done in the form that runs.
+func rounds(short, whole int) int {
+	if *full {
+		return whole
+	}
+	return short
+}
+
+// span is how long something is done in the form that runs.
+func span(short, whole time.Duration) time.Duration {
+	if *full {
+		return whole
+	}
+	return short
+}
+
+// figures prints what a test has measured, for people and documents.
+func figures(t *testing.T, name string, times []time.Duration, format string, args ...any) {
+	t.Helper()
+	s := rig.Summarize(times)
+	line := fmt.Sprintf("lab: %s:", name)
+	if s.N > 0 {
+		line += fmt.Sprintf(" runs=%d median=%v worst=%v", s.N, s.Median.Round(time.Millisecond), s.Worst.Round(time.Millisecond))
+	}
+	if format != "" {
+		line += " " + fmt.Sprintf(format, args...)
+	}
+	fmt.Println(strings.TrimSpace(line))
+}
+
+// judge holds times against a bar. The worst is judged in the full form only: in
+// the short one other work on the machine is part of it.
+func judge(t *testing.T, name string, times []time.Duration, median, worst time.Duration) {
+	t.Helper()
+	s := rig.Summarize(times)
+	figures(t, name, times, "")
+	if s.N == 0 {
+		t.Errorf("%s: nothing was measured", name)
+	}
+	if median > 0 && s.Median > median {
+		t.Errorf("%s: the median is %v, the bar %v: %v", name, s.Median, median, times)
+	}
+	if *full && worst > 0 && s.Worst > worst {
+		t.Errorf("%s: the worst is %v, the bar %v: %v", name, s.Worst, worst, times)
+	}
+}
