@@ -27,9 +27,6 @@ func (r *resolver) gossip() Gossip {
 			g.AllowedWAN = append(g.AllowedWAN, p)
 		}
 	}
-	if g.ReconnectWAN < minReconnect {
-		r.errorf("reconnect_timeout_wan", "reconnect_timeout_wan must be >= %s", minReconnect)
-	}
 	if g.ReconnectTimeout < minReconnect {
 		r.errorf("reconnect_timeout", "reconnect_timeout must be >= %s", minReconnect)
 	}

@@ -84,7 +84,7 @@ func TestDefaults(t *testing.T) {
 		Checks:    Checks{UpdateInterval: 5 * time.Minute, OutputMaxSize: 4096},
 		Leaving:   Leaving{OnTerminate: true, DrainTime: 5 * time.Second},
 		Joining:   Joining{Interval: 30 * time.Second, IntervalWAN: 30 * time.Second},
-		Gossip:    Gossip{ReconnectTimeout: 72 * time.Hour, VerifyIncoming: true, VerifyOutgoing: true},
+		Gossip:    Gossip{ReconnectTimeout: 72 * time.Hour, ReconnectWAN: 72 * time.Hour, VerifyIncoming: true, VerifyOutgoing: true},
 		Autopilot: Autopilot{CleanupDeadServers: true, LastContactThreshold: 200 * time.Millisecond, MaxTrailingLogs: 250, ServerStabilizationTime: 10 * time.Second},
 		ACL:       ACL{DefaultPolicy: "allow"},
 		Log:       Log{Level: "INFO", RotateDuration: 24 * time.Hour, SyslogFacility: "LOCAL0"},

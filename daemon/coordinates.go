@@ -3,12 +3,14 @@ package daemon
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"consul.internal/catalog"
 	"consul.internal/internal/gossip"
 	"consul.internal/lan"
 	"consul.internal/rpc"
+	"consul.internal/wan"
 	"go.uber.org/zap"
 )
 
@@ -28,8 +30,12 @@ func coordinatePause(members int) time.Duration {
 	return max(coordinateInterval, time.Duration(members)*time.Second/coordinateRate)
 }
 
-// sendCoordinates tells the servers now and then where this agent is.
-func (d *Daemon) sendCoordinates(ctx context.Context) {
+// placing is an agent's part in the coordinates of the network.
+type placing struct{ d *Daemon }
+
+// send tells the servers now and then where this agent is.
+func (p placing) send(ctx context.Context) {
+	d := p.d
 	pause := rand.N(coordinatePause(d.pools.others() + 1))
 	failing := false
 	for {
@@ -37,13 +43,11 @@ func (d *Daemon) sendCoordinates(ctx context.Context) {
 		select {
 		case <-t.C:
 		case <-d.done:
+			return
 		case <-ctx.Done():
-		}
-		t.Stop()
-		if ctx.Err() != nil || d.over() {
 			return
 		}
-		err := d.sendCoordinate(ctx)
+		err := p.sendOnce(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			d.log.Warn("Coordinate update error; trying on", zap.Error(err))
 		}
@@ -53,32 +57,22 @@ func (d *Daemon) sendCoordinates(ctx context.Context) {
 	}
 }
 
-// over reports whether the process is to end.
-func (d *Daemon) over() bool {
-	select {
-	case <-d.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (d *Daemon) sendCoordinate(ctx context.Context) error {
-	at, err := d.pools.lan.Load().Coordinate()
+func (p placing) sendOnce(ctx context.Context) error {
+	at, err := p.d.pools.lan.Load().Coordinate()
 	if err != nil {
 		return err
 	}
 	place := catalog.Coordinate(at)
-	_, err = rpc.Call(ctx, d.caller, rpc.CoordinateUpdate, &rpc.CoordinateUpdateRequest{
-		NodeCoordinate: catalog.NodeCoordinate{Node: d.settings.Node.Name, Coord: &place},
+	_, err = rpc.Call(ctx, p.d.caller, rpc.CoordinateUpdate, &rpc.CoordinateUpdateRequest{
+		NodeCoordinate: catalog.NodeCoordinate{Node: p.d.settings.Node.Name, Coord: &place},
 	})
 	return err
 }
 
-// coordinate is where this agent is, nil if that is not shared or not known.
-func (d *Daemon) coordinate() *catalog.Coordinate {
-	pool := d.pools.lan.Load()
-	if d.settings.Gossip.NoCoordinates || pool == nil {
+// now is where this agent is, nil if that is not shared or not known.
+func (p placing) now() *catalog.Coordinate {
+	pool := p.d.pools.lan.Load()
+	if p.d.settings.Gossip.NoCoordinates || pool == nil {
 		return nil
 	}
 	at, err := pool.Coordinate()
@@ -89,10 +83,13 @@ func (d *Daemon) coordinate() *catalog.Coordinate {
 	return &place
 }
 
-// Coordinates implements server.Pools. There is no pool of all servers yet: the
-// servers of this datacenter stand for it, as the pool of the datacenter has
-// learned where they are.
+// Coordinates implements server.Pools: where the living servers of all
+// datacenters are, as the pool of all servers has learned it. Where there is none,
+// the servers of this datacenter stand for it.
 func (p *pools) Coordinates() []rpc.CoordinateDatacenter {
+	if w := p.wan.Load(); w != nil {
+		return worldPlaces(w, p.d.nodeID)
+	}
 	out := rpc.CoordinateDatacenter{Datacenter: p.d.settings.Node.Datacenter, AreaID: rpc.AreaWAN}
 	if pool := p.lan.Load(); pool != nil {
 		out.Coordinates = serverPlaces(pool, p.d.nodeID)
@@ -100,18 +97,53 @@ func (p *pools) Coordinates() []rpc.CoordinateDatacenter {
 	return []rpc.CoordinateDatacenter{out}
 }
 
+// places is a pool that knows where its members are.
+type places interface {
+	Coordinate() (gossip.Coordinate, error)
+	CachedCoordinate(name string) (gossip.Coordinate, bool)
+}
+
+func placeOf(pool places, member string, own bool) *catalog.Coordinate {
+	at, known := pool.CachedCoordinate(member)
+	if own {
+		var err error
+		at, err = pool.Coordinate()
+		known = err == nil
+	}
+	if !known {
+		return nil
+	}
+	place := catalog.Coordinate(at)
+	return &place
+}
+
+// worldPlaces is where the living servers are, by datacenter, the nearest first.
+func worldPlaces(pool *wan.Pool, self string) (out []rpc.CoordinateDatacenter) {
+	at := map[string]int{}
+	for i, dc := range pool.Datacenters() {
+		at[dc.Name] = i
+		out = append(out, rpc.CoordinateDatacenter{Datacenter: dc.Name, AreaID: rpc.AreaWAN})
+	}
+	for _, m := range pool.Members() {
+		if m.Server == nil || m.Status != gossip.StatusAlive {
+			continue
+		}
+		if i, ok := at[m.Server.Datacenter]; ok {
+			if place := placeOf(pool, m.Name, m.ID == self); place != nil {
+				name := strings.TrimSuffix(m.Name, "."+m.Server.Datacenter) // as the pool calls it
+				out[i].Coordinates = append(out[i].Coordinates, &catalog.NodeCoordinate{Node: name, Coord: place})
+			}
+		}
+	}
+	return out
+}
+
 // serverPlaces is where the living servers are, as far as that is known.
 func serverPlaces(pool *lan.Pool, self string) []*catalog.NodeCoordinate {
 	var out []*catalog.NodeCoordinate
 	for _, sv := range pool.Servers() {
-		at, known := pool.CachedCoordinate(sv.Name)
-		if sv.ID == self {
-			own, err := pool.Coordinate()
-			at, known = own, err == nil
-		}
-		if known && sv.Status == gossip.StatusAlive {
-			place := catalog.Coordinate(at)
-			out = append(out, &catalog.NodeCoordinate{Node: sv.Name, Coord: &place})
+		if place := placeOf(pool, sv.Name, sv.ID == self); place != nil && sv.Status == gossip.StatusAlive {
+			out = append(out, &catalog.NodeCoordinate{Node: sv.Name, Coord: place})
 		}
 	}
 	return out

@@ -165,7 +165,7 @@ func (d *Daemon) Open(ctx context.Context) (err error) {
 	}
 	d.onClose("agent", d.local.Close)
 	if !d.settings.Gossip.NoCoordinates {
-		d.wg.Go(func() { d.sendCoordinates(life) })
+		d.wg.Go(func() { placing{d}.send(life) })
 	}
 	d.wg.Go(func() { d.notePresence(life) })
 	if err := d.openDNS(life); err != nil {
@@ -193,15 +193,23 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	d.views.serve(d)
 	d.onClose("store", d.store.Close)
 	d.srv = server.New(serverConfig(s), server.Deps{
-		Store: d.store, Feed: d.views.feed, Pools: d.pools, Log: log, Remote: elsewhere{d}, Names: names{d},
+		Store: d.store, Feed: d.views.feed, Pools: d.pools, Abroad: d.pools, Log: log, Remote: elsewhere{d}, Names: names{d},
 	})
 	if err := d.newRouter(life, d.srv); err != nil {
+		return err
+	}
+	if err := d.views.beyond(life, d); err != nil {
 		return err
 	}
 	if err := d.newLocal(); err != nil {
 		return err
 	}
 	d.store.RunLeader(func(ctx context.Context) {
+		select {
+		case <-d.pools.ready: // without the pool every node would look like a stranger
+		case <-ctx.Done():
+			return
+		}
 		r := &leader.Reconciler{
 			Caller: d.srv, Self: d.nodeID, Cluster: d.store.Members(), Members: d.pools.forLeader, Changed: d.pools.changed,
 			Reachable: d.pools.reachable, Opened: d.pools.opened, Forget: s.Gossip.ReconnectTimeout, Log: log,
@@ -235,6 +243,7 @@ func (d *Daemon) newLocal() (err error) {
 		way = remembered{d.router, d.views.names, d.settings.Node.Datacenter, d.settings.Queries.DefaultTime, d.settings.Queries.MaxTime}
 	}
 	d.caller = newCounting(way, d.opts.Metrics, d.settings.Server.Enabled)
+	d.newQueries()
 	d.publish()
 	d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: d.caller, Logger: d.log})
 	return err
@@ -269,7 +278,7 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 	var err error
 	d.dns, err = dnsserver.New(cfg, dnsserver.Deps{
 		Source: d.views.source, Logger: d.log.Named("dns"),
-		Metrics: d.opts.Metrics, Execute: d.newQueries().Execute,
+		Metrics: d.opts.Metrics, Execute: d.views.queries.Execute,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+
 	"consul.internal/agent"
 	"consul.internal/dnsserver/zone"
 	"consul.internal/lan"
@@ -17,3 +19,8 @@ func (d *Daemon) Mirror() *view.Mirror { return d.views.names }
 func (d *Daemon) Store() *store.Store  { return d.store }
 func (d *Daemon) Local() *agent.Local  { return d.local }
 func (d *Daemon) Pool() *lan.Pool      { return d.pools.lan.Load() }
+
+// Execute executes prepared queries as DNS does.
+func (d *Daemon) Execute(ctx context.Context, ask zone.Ask) (zone.Result, error) {
+	return d.views.queries.Execute(ctx, ask)
+}

@@ -55,6 +55,9 @@ func (d *Daemon) depart(ctx context.Context) (alone bool) {
 		d.local.StopSync()
 		_, err := rpc.Call(ctx, d.caller, rpc.CatalogDeregister, &rpc.DeregisterRequest{Node: d.settings.Node.Name})
 		note("this node stays in the catalog until the leader removes it", err)
+		if w := d.pools.wan.Load(); w != nil {
+			note("the other datacenters may take this server for failed", w.Leave(ctx))
+		}
 		if pool := d.pools.lan.Load(); pool != nil {
 			note("the pool may take this agent for failed", pool.Leave(ctx))
 		}
@@ -64,7 +67,7 @@ func (d *Daemon) depart(ctx context.Context) (alone bool) {
 }
 
 // alone reports that there is nobody whom a good-bye would tell anything.
-func (d *Daemon) alone() bool { return d.pools.others() == 0 }
+func (d *Daemon) alone() bool { return d.pools.others() == 0 && len(d.pools.abroad()) == 0 }
 
 // drain keeps the doors open for as long as answers of others may still lead
 // here, and the answer to the leave itself may be under way.

@@ -74,7 +74,7 @@ func (d *Daemon) newRouter(ctx context.Context, local federation.Local) error {
 	deps := federation.Deps{
 		Local: local, Logger: d.log.Named("router"),
 		Dial: func(ctx context.Context, sv federation.Server) (net.Conn, error) {
-			return d.mux.DialCalls(ctx, sv.Addr)
+			return d.mux.DialCallsIn(ctx, sv.Datacenter, sv.Addr)
 		},
 		ClusterSize: func() int { return len(d.pools.members()) },
 	}

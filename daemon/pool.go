@@ -2,11 +2,17 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
+	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"consul.internal/configs"
@@ -19,6 +25,7 @@ import (
 	"consul.internal/rpc"
 	"consul.internal/server/leader"
 	"consul.internal/store"
+	"consul.internal/wan"
 	"go.uber.org/zap"
 )
 
@@ -27,8 +34,11 @@ type pools struct {
 	d       *Daemon
 	lan     atomic.Pointer[lan.Pool]              // nil until it is open
 	servers atomic.Pointer[map[string]lan.Server] // by node ID
-	changed chan struct{}                         // for the leader's duties
+	wan     atomic.Pointer[wan.Pool]              // nil on clients, where it is off, and until it is open
+	atlas   atlas
+	changed chan struct{} // for the leader's duties
 	opened  time.Time
+	ready   chan struct{} // closed when opened is set and lan is there
 }
 
 func lanConfig(s *configs.Settings, nodeID string) lan.Config {
@@ -37,6 +47,10 @@ func lanConfig(s *configs.Settings, nodeID string) lan.Config {
 		Name: s.Node.Name, ID: nodeID, Datacenter: s.Node.Datacenter, Build: version.Build(),
 		Server: s.Server.Enabled, ServerPort: s.Ports.Server, Bootstrap: s.Server.Bootstrap, Expect: s.Server.BootstrapExpect,
 		ReadReplica: s.Server.ReadReplica,
+	}
+	if s.Server.Enabled {
+		cfg.Identity.Level = store.CommandLevel
+		cfg.Identity.WANPort = int(s.Addresses.SerfWAN.Port())
 	}
 	cfg.RetryJoin, cfg.RetryInterval, cfg.RetryMax = s.Joining.LAN, s.Joining.Interval, s.Joining.Max
 	g := &cfg.Gossip
@@ -79,7 +93,8 @@ func pace(t *gossip.Timers, s configs.GossipTiming) {
 
 // newPools makes what later opens; it knows nobody.
 func newPools(d *Daemon) *pools {
-	p := &pools{d: d, changed: make(chan struct{}, 1)}
+	p := &pools{d: d, changed: make(chan struct{}, 1), ready: make(chan struct{})}
+	p.atlas.init()
 	p.servers.Store(&map[string]lan.Server{})
 	return p
 }
@@ -100,11 +115,17 @@ func (p *pools) open(ctx context.Context) error {
 	}
 	p.opened = time.Now()
 	p.lan.Store(pool)
+	close(p.ready)
 	d.onClose("pool of the datacenter", pool.Close)
+	if err := p.openWAN(ctx); err != nil {
+		return err
+	}
 	p.refresh()
 	d.wg.Go(func() { p.follow(ctx, pool) })
 	if d.store != nil {
 		d.wg.Go(func() { p.tell(ctx, pool) })
+	} else {
+		d.wg.Go(func() { p.atlas.keep(ctx, p) })
 	}
 	return nil
 }
@@ -158,7 +179,10 @@ func (p *pools) refresh() {
 		now[sv.ID] = sv
 	}
 	before := *p.servers.Swap(&now)
-	d.router.SetServers(route)
+	d.router.SetServers(append(route, p.abroad()...))
+	if w := p.wan.Load(); w != nil {
+		w.Nudge()
+	}
 	found := false
 	for id, sv := range now {
 		old, known := before[id]
@@ -216,6 +240,7 @@ func (p *pools) candidates() []store.Candidate {
 	for _, sv := range servers {
 		out = append(out, store.Candidate{
 			ID: sv.ID, Name: sv.Name, Address: sv.Addr.String(), Expect: sv.Expect, Version: sv.Build, Status: sv.Status.String(), ClusterID: sv.Cluster,
+			Level: uint16(min(max(sv.Level, 0), math.MaxUint16)),
 		})
 	}
 	return out
@@ -258,7 +283,8 @@ func versionOf(build string) string {
 // more than this until its services are out of every answer.
 const probeTime = 500 * time.Millisecond
 
-// reachable probes a member directly.
+// reachable probes a member directly. Where its machine lives and says that
+// nobody listens any more, there is nothing to wait for.
 func (p *pools) reachable(ctx context.Context, m leader.Member) bool {
 	pool := p.lan.Load()
 	if pool == nil {
@@ -266,8 +292,34 @@ func (p *pools) reachable(ctx context.Context, m leader.Member) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
+	at := ""
+	for _, known := range pool.Members() {
+		if known.Name == m.Name {
+			at = known.AddrPort().String()
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		c, err := p.dial(ctx, at)
+		switch {
+		case err == nil:
+			_ = c.Close() // that it was taken was all
+		case errors.Is(err, syscall.ECONNREFUSED):
+			cancel()
+		}
+	})
 	_, err := pool.Ping(ctx, m.Name)
+	cancel()
+	wg.Wait()
 	return err == nil
+}
+
+func (p *pools) dial(ctx context.Context, addr string) (net.Conn, error) {
+	if n := p.d.opts.Network; n != nil {
+		return n.Dial(ctx, addr)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", addr)
 }
 
 // others counts the living members besides this agent.
@@ -283,35 +335,61 @@ func (p *pools) others() int {
 
 // Keyring implements server.Pools.
 func (p *pools) Keyring(ctx context.Context, in *rpc.KeyringRequest) []rpc.KeyringPool {
-	out := rpc.KeyringPool{Datacenter: p.d.settings.Node.Datacenter}
-	pool := p.lan.Load()
-	if pool == nil {
-		out.Error = "this agent has no gossip pool yet"
-		return []rpc.KeyringPool{out}
-	}
 	op := map[rpc.KeyringOp]gossip.KeyOp{
 		rpc.KeyringList: gossip.ListKeys, rpc.KeyringInstall: gossip.InstallKey, rpc.KeyringUse: gossip.UseKey, rpc.KeyringRemove: gossip.RemoveKey,
 	}[in.Op]
-	res, err := pool.Keyring(ctx, op, in.Key, in.RelayFactor)
-	out.Keys, out.PrimaryKeys, out.Messages, out.NumNodes = res.Keys, res.PrimaryKeys, res.Messages, res.NumNodes
-	if err != nil {
-		out.Error = err.Error()
+	var out []rpc.KeyringPool
+	ask := func(pool keyed, isWAN bool) {
+		one := rpc.KeyringPool{Datacenter: p.d.settings.Node.Datacenter, WAN: isWAN}
+		res, err := pool.Keyring(ctx, op, in.Key, in.RelayFactor)
+		one.Keys, one.PrimaryKeys, one.Messages, one.NumNodes = res.Keys, res.PrimaryKeys, res.Messages, res.NumNodes
+		if err != nil {
+			one.Error = err.Error()
+		}
+		out = append(out, one)
 	}
-	return []rpc.KeyringPool{out}
+	if w := p.wan.Load(); w != nil && !in.LocalOnly {
+		ask(w, true)
+	}
+	if pool := p.lan.Load(); pool != nil {
+		ask(pool, false)
+	}
+	return out
+}
+
+// keyed is a pool that may have gossip keys.
+type keyed interface {
+	Keyring(ctx context.Context, op gossip.KeyOp, key string, relay uint8) (gossip.KeyResult, error)
 }
 
 // ForceLeave implements server.Pools.
 func (p *pools) ForceLeave(_ context.Context, in *rpc.ForceLeaveRequest) error {
-	pool := p.lan.Load()
-	if pool == nil {
-		return fault.Newf(fault.Unavailable, "this agent has no gossip pool yet")
+	pool, w := p.lan.Load(), p.wan.Load()
+	if pool == nil || in.WAN && w == nil {
+		return fault.Newf(fault.Unavailable, "this agent has no such gossip pool yet")
 	}
-	for _, m := range pool.Members() {
-		if m.Name == in.Node {
-			return pool.ForceLeave(in.Node, in.Prune)
+	known := func(members []lan.Member, name string) bool {
+		return slices.ContainsFunc(members, func(m lan.Member) bool { return m.Name == name })
+	}
+	found := false
+	// A server that is gone is gone from both pools, unless only one is meant.
+	if !in.WAN && known(pool.Members(), in.Node) {
+		found = true
+		if err := pool.ForceLeave(in.Node, in.Prune); err != nil {
+			return err
 		}
 	}
-	return fault.Newf(fault.NotFound, "agent: No node found with name '%s'", in.Node)
+	if w != nil {
+		for _, name := range []string{in.Node, in.Node + "." + p.d.settings.Node.Datacenter} {
+			if known(w.Members(), name) {
+				return w.ForceLeave(name, in.Prune)
+			}
+		}
+	}
+	if !found {
+		return fault.Newf(fault.NotFound, "agent: No node found with name '%s'", in.Node)
+	}
+	return nil
 }
 
 // forget takes a server out of the pool that autopilot has removed from raft.

@@ -56,29 +56,36 @@ func (d *Daemon) member(wan bool) httpapi.Member {
 	return m
 }
 
-// Members lists the pool of the datacenter. There is no other server yet in the
-// pool of all servers.
-func (p process) Members(wan bool) []httpapi.Member {
+// Members lists the pool of the datacenter, or that of all servers.
+func (p process) Members(wan bool) (out []httpapi.Member) {
 	if wan {
 		if !p.d.settings.Server.Enabled {
 			return nil
 		}
-		return []httpapi.Member{p.d.member(true)}
+		w := p.d.pools.wan.Load()
+		if w == nil {
+			return []httpapi.Member{p.d.member(true)}
+		}
+		for _, m := range w.Members() {
+			out = append(out, shown(m.Member))
+		}
+		return out
 	}
 	members := p.d.pools.members()
-	out := make([]httpapi.Member, len(members))
-	for i, m := range members {
-		out[i] = shown(m.Member)
+	for _, m := range members {
+		out = append(out, shown(m.Member))
 	}
 	return out
 }
 
 // Join contacts other members.
 func (p process) Join(ctx context.Context, addrs []string, wan bool) (int, error) {
-	pool := p.d.pools.lan.Load()
+	pool, all := p.d.pools.lan.Load(), p.d.pools.wan.Load()
 	switch {
+	case wan && all == nil:
+		return 0, fault.Newf(fault.Invalid, "only servers join the pool of all servers, and only where ports.serf_wan is open")
 	case wan:
-		return 0, fault.Newf(fault.Invalid, "this version joins no other datacenters")
+		return all.Join(ctx, addrs)
 	case pool == nil:
 		return 0, fault.Newf(fault.Unavailable, "this agent's gossip pool is not open yet")
 	}
@@ -105,7 +112,7 @@ func (p process) Self() httpapi.Self {
 			"SerfPortWAN": s.Ports.SerfWAN, "BindAddr": s.Addresses.Bind.String(), "ClientAddrs": s.Addresses.Client,
 			"AdvertiseAddrLAN": s.Addresses.AdvertiseLAN.String(), "AdvertiseAddrWAN": s.Addresses.AdvertiseWAN.String(),
 		},
-		Coord:  d.coordinate(),
+		Coord:  placing{d}.now(),
 		Member: d.member(false),
 		Stats:  d.stats(s),
 		Meta:   d.local.Node().Meta,
@@ -141,11 +148,13 @@ func (d *Daemon) stats(s *configs.Settings) map[string]map[string]string {
 	}
 	if d.store != nil {
 		stats["consul"]["bootstrap"] = strconv.FormatBool(s.Server.Bootstrap)
-		stats["consul"]["known_datacenters"] = "1"
+		stats["consul"]["known_datacenters"] = strconv.Itoa(len(d.pools.Datacenters()))
 		stats["consul"]["leader"] = strconv.FormatBool(d.store.IsLeader())
 		stats["consul"]["leader_addr"] = d.store.LeaderAddr()
 		stats["raft"] = d.store.Stats()
-		stats["serf_wan"] = map[string]string{"members": "1", "failed": "0", "left": "0", "encrypted": "false"}
+		if w := d.pools.wan.Load(); w != nil {
+			stats["serf_wan"] = w.Stats()
+		}
 	} else {
 		stats["consul"]["known_servers"] = strconv.Itoa(len(*d.pools.servers.Load()))
 	}
@@ -195,6 +204,7 @@ func (d *Daemon) Reload(next *configs.Settings) error {
 		d.log.Warn("these settings changed but need a restart to take effect", zap.Strings("keys", restart))
 	}
 	d.opts.Metrics.SetFilter(metricsFilter(next))
+	d.views.world.SetMaxStale(next.DNS.MaxStale)
 	d.latest = next
 	d.log.Info("Configuration reloaded", zap.Strings("changed", changed))
 	return errors.Join(errs...)

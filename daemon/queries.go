@@ -18,15 +18,17 @@ import (
 const followWait = 30 * time.Second
 
 // newQueries makes what executes prepared queries for DNS.
-func (d *Daemon) newQueries() *prepared.Cache {
-	c := prepared.New(prepared.DefaultConfig(), d.fetchQuery)
-	d.onClose("prepared queries", c.Close)
-	return c
+func (d *Daemon) newQueries() {
+	d.views.queries = prepared.New(prepared.DefaultConfig(), d.fetchQuery)
+	d.onClose("prepared queries", d.views.queries.Close)
 }
 
 // fetchQuery executes a prepared query for DNS. Any server will do: an old answer
 // is better than none.
 func (d *Daemon) fetchQuery(ctx context.Context, ask zone.Ask, after uint64) (prepared.Answer, error) {
+	if catalog.EqualFold(ask.Datacenter, d.settings.Node.Datacenter) {
+		ask.Datacenter = ""
+	}
 	in := &rpc.QueryExecuteRequest{
 		ReadOptions: rpc.ReadOptions{
 			Target: rpc.Target{Datacenter: ask.Datacenter}, Consistency: rpc.Stale, MinIndex: after, MaxWait: followWait,
@@ -40,13 +42,16 @@ func (d *Daemon) fetchQuery(ctx context.Context, ask zone.Ask, after uint64) (pr
 	}
 	out, err := rpc.Call(ctx, d.caller, rpc.QueryExecute, in)
 	if errors.Is(err, fault.NoRoute) {
-		err = fault.With(fault.NotFound, err) // nobody knows the datacenter
+		// Either nobody knows the datacenter, or it cannot be reached now.
+		if _, unknown := d.views.source.State(ctx, ask.Datacenter); errors.Is(unknown, fault.NotFound) {
+			err = unknown
+		}
 	}
 	if err != nil {
 		return prepared.Answer{}, err
 	}
 	// What this process executes itself costs no more than to remember it.
-	elsewhere := d.srv == nil || ask.Datacenter != "" && !catalog.EqualFold(ask.Datacenter, d.settings.Node.Datacenter)
+	elsewhere := d.srv == nil || ask.Datacenter != ""
 	a := prepared.Answer{
 		Result: zone.Result{Service: out.Service, Datacenter: out.Datacenter, Instances: out.Instances, Stale: out.Stale},
 		Index:  out.Index, Sorted: out.Sorted, Lasts: elsewhere && !out.Varies && out.Failovers == 0,

@@ -61,3 +61,45 @@ func TestAbsence(t *testing.T) {
 		t.Errorf("a damaged note: %v", err)
 	}
 }
+
+// TestNodeIDIsWhatWasWritten: a node ID that has become another by damage is
+// refused, and named; one that was changed on purpose is taken.
+func TestNodeIDIsWhatWasWritten(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "node-id")
+	make := func(args ...string) (string, error) {
+		t.Helper()
+		settings, _, err := configs.Load(append([]string{"-data-dir=" + dir, "-bind=127.0.0.1", "-node=a"}, args...), configs.SystemHost())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := daemon.New(settings, daemon.Options{Logger: zap.NewNop()})
+		if err != nil {
+			return "", err
+		}
+		return d.Info().NodeID, nil
+	}
+	first, err := make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := make(); err != nil || again != first {
+		t.Errorf("again: %s, %v", again, err)
+	}
+	flipped := []byte(first)
+	flipped[0] ^= 1 // a hexadecimal digit becomes another: '0' and '1', '8' and '9', 'b' and 'c' ...
+	if flipped[0] == '`' || flipped[0] == 'g' {
+		flipped[0] = '0'
+	}
+	write(t, path, string(flipped))
+	if _, err := make(); err == nil || !strings.Contains(err.Error(), "holds another node ID than was written there") {
+		t.Errorf("after a flip: %v", err)
+	}
+	const own = "aaaaaaaa-1111-2222-3333-444444444444"
+	if id, err := make("-node-id=" + own); err != nil || id != own {
+		t.Errorf("with node_id: %s, %v", id, err)
+	}
+	if id, err := make(); err != nil || id != own {
+		t.Errorf("node_id was not kept: %s, %v", id, err)
+	}
+}

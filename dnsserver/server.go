@@ -28,6 +28,9 @@ type Deps struct {
 	Logger  *zap.Logger
 	Shuffle zone.Shuffle // nil is math/rand
 	Execute zone.Execute // of prepared queries; nil is that there are none
+	// Datacenters lists all that are known, the nearest first; nil is that there is
+	// only the own one.
+	Datacenters func() []string
 	// Dial connects to recursors; nil is the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Metrics is where questions are timed and replies counted; nil is nowhere.
@@ -103,7 +106,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 
 func (s *Server) compile(cfg Config) *live {
 	opt := cfg.options()
-	opt.Execute = s.deps.Execute
+	opt.Execute, opt.Datacenters = s.deps.Execute, s.deps.Datacenters
 	return &live{cfg: cfg, zone: zone.New(opt, s.deps.Source, s.deps.Shuffle)}
 }
 

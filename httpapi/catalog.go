@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 
 	"consul.internal/catalog"
 	"consul.internal/rpc"
@@ -112,7 +113,7 @@ func (s catalogAPI) nodes(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list(out.Nodes), nil
+	return list(s.translator().nodes(out.Nodes)), nil
 }
 
 func (s catalogAPI) services(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -165,7 +166,7 @@ func (s catalogAPI) instances(w http.ResponseWriter, r *http.Request, set func(*
 	}
 	flat := make([]*catalog.ServiceNode, len(out.Instances))
 	for i, inst := range out.Instances {
-		flat[i] = inst.Flat()
+		flat[i] = s.translator().instance(inst).Flat()
 	}
 	return flat, nil
 }
@@ -205,14 +206,15 @@ func (s catalogAPI) node(w http.ResponseWriter, r *http.Request) (any, error) {
 	if out.Node == nil {
 		return rawText("null"), nil
 	}
+	t := s.translator()
 	byID := make(map[string]*catalog.Service, len(out.Services))
 	for _, svc := range out.Services {
-		byID[svc.ID] = svc
+		byID[svc.ID] = t.service(svc, out.Node)
 	}
 	return struct {
 		Node     *catalog.Node
 		Services map[string]*catalog.Service
-	}{out.Node, byID}, nil
+	}{t.node(out.Node), byID}, nil
 }
 
 func (s catalogAPI) nodeServices(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -220,12 +222,16 @@ func (s catalogAPI) nodeServices(w http.ResponseWriter, r *http.Request) (any, e
 	if err != nil {
 		return nil, err
 	}
+	t := s.translator()
 	services := out.Services
 	if out.Node != nil {
-		services = list(services)
+		services = list(slices.Clone(services))
+		for i, svc := range services {
+			services[i] = t.service(svc, out.Node)
+		}
 	}
 	return struct {
 		Node     *catalog.Node
 		Services []*catalog.Service
-	}{out.Node, services}, nil
+	}{t.node(out.Node), services}, nil
 }

@@ -39,9 +39,9 @@ func (s healthAPI) instances(w http.ResponseWriter, r *http.Request, set func(*r
 	// The state's instances are shared: an absent list of checks becomes [] in a copy.
 	instances := make([]*catalog.Instance, len(out.Instances))
 	for i, inst := range out.Instances {
-		copied := *inst
+		copied := s.translator().instance(inst)
 		copied.Checks = list(copied.Checks)
-		instances[i] = &copied
+		instances[i] = copied
 	}
 	return instances, nil
 }

@@ -81,6 +81,11 @@ func (s operatorAPI) usage(w http.ResponseWriter, r *http.Request) (any, error) 
 	if usage == nil {
 		usage = map[string]rpc.Usage{}
 	}
+	if global {
+		if err := s.usageElsewhere(r.Context(), opts, usage); err != nil {
+			return nil, remote(err)
+		}
+	}
 	return usageReply{
 		Usage: usage, Index: max(out.Index, 1), LastContact: out.LastContact, KnownLeader: out.KnownLeader,
 		ConsistencyLevel: out.Consistency.String(), NotModified: out.NotModified,

@@ -44,6 +44,13 @@ func (s operatorAPI) keyring(_ http.ResponseWriter, r *http.Request) (any, error
 	if err != nil {
 		return nil, remote(err)
 	}
+	if !in.LocalOnly {
+		more, err := s.keyringElsewhere(r.Context(), in)
+		if err != nil {
+			return nil, remote(err)
+		}
+		out.Pools = append(out.Pools, more...)
+	}
 	if err := keyringErrors(out.Pools); err != nil {
 		return nil, remote(err)
 	}

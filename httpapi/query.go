@@ -161,9 +161,9 @@ func (s queryAPI) execute(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	nodes := make([]*catalog.Instance, len(out.Instances))
 	for i, inst := range out.Instances {
-		copied := *inst // the state's instances are shared
+		copied := s.translator().instance(inst) // the state's instances are shared
 		copied.Checks = list(copied.Checks)
-		nodes[i] = &copied
+		nodes[i] = copied
 	}
 	return struct {
 		Service    string

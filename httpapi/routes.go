@@ -63,6 +63,7 @@ func (s *Server) routes() []route {
 		{"/v1/operator/autopilot/configuration", getPut, opr.autopilotConfiguration},
 		{"/v1/operator/autopilot/health", get, opr.autopilotHealth},
 		{"/v1/operator/autopilot/state", get, opr.autopilotState},
+		{"/v1/operator/federation/forget/", put, opr.forgetDatacenter},
 		{"/v1/operator/keyring", []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}, opr.keyring},
 		{"/v1/operator/raft/configuration", get, opr.raftConfiguration},
 		{"/v1/operator/raft/peer", []string{http.MethodDelete}, opr.raftPeer},

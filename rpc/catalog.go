@@ -4,8 +4,10 @@ import "consul.internal/catalog"
 
 // Operations on the catalog.
 var (
-	CatalogRegister    = Method[RegisterRequest, Empty]{Name: "Catalog.Register", Idempotent: true}
-	CatalogDeregister  = Method[DeregisterRequest, Empty]{Name: "Catalog.Deregister", Idempotent: true}
+	// Registering twice is not the same as once: another may have written between,
+	// and an old write must not come back after a newer one.
+	CatalogRegister    = Method[RegisterRequest, Empty]{Name: "Catalog.Register"}
+	CatalogDeregister  = Method[DeregisterRequest, Empty]{Name: "Catalog.Deregister"}
 	CatalogDatacenters = Method[DatacentersRequest, DatacentersReply]{Name: "Catalog.Datacenters", Idempotent: true}
 	CatalogNodes       = Method[NodesRequest, NodesReply]{Name: "Catalog.Nodes", Idempotent: true}
 	CatalogServices    = Method[ServicesRequest, ServicesReply]{Name: "Catalog.Services", Idempotent: true}

@@ -49,6 +49,7 @@ func All() Contract {
 		StatusPeers.Operation(),
 		PoolKeyring.Operation(),
 		PoolForceLeave.Operation(),
+		ForgetDatacenter.Operation(),
 		OperatorUsage.Operation(),
 		RaftPledge.Operation(),
 		RaftStats.Operation(),

@@ -3,7 +3,10 @@ package rpc
 // Operations on the gossip pools. Each is performed by a server, for the pool of
 // its own datacenter and, where it says so, for that of all servers.
 var (
-	PoolKeyring    = Method[KeyringRequest, KeyringReply]{Name: "Pool.Keyring", Idempotent: true}
+	PoolKeyring = Method[KeyringRequest, KeyringReply]{Name: "Pool.Keyring", Idempotent: true}
+	// ForgetDatacenter removes a datacenter whose servers are gone, everywhere.
+	ForgetDatacenter = Method[ForgetDatacenterRequest, Empty]{Name: "Pool.ForgetDatacenter", Idempotent: true}
+
 	PoolForceLeave = Method[ForceLeaveRequest, Empty]{Name: "Pool.ForceLeave", Idempotent: true}
 )
 
@@ -49,6 +52,13 @@ type ForceLeaveRequest struct {
 	Node  string
 	Prune bool // forget it altogether
 	WAN   bool
+}
+
+// ForgetDatacenterRequest names a datacenter that is no more. It is performed by a
+// server of the own datacenter.
+type ForgetDatacenterRequest struct {
+	Target
+	Name string
 }
 
 // OperatorUsage counts what the catalog holds.

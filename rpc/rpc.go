@@ -8,7 +8,8 @@ import (
 // Method names one operation and ties its request to its reply.
 type Method[Req, Resp any] struct {
 	Name string // "Noun.Verb", unique
-	// Idempotent operations may be sent again after an unknown outcome.
+	// Idempotent operations may be sent again after an unknown outcome: reads, and
+	// changes that nobody else's can come between.
 	Idempotent bool
 }
 

@@ -40,7 +40,7 @@ func (s catalogOps) deregister(ctx context.Context, in *rpc.DeregisterRequest) (
 }
 
 func (s catalogOps) datacenters(context.Context, *rpc.DatacentersRequest) (*rpc.DatacentersReply, error) {
-	return &rpc.DatacentersReply{Datacenters: []string{s.cfg.Datacenter}}, nil
+	return &rpc.DatacentersReply{Datacenters: s.deps.Abroad.Datacenters()}, nil
 }
 
 func (s catalogOps) nodes(ctx context.Context, in *rpc.NodesRequest) (*rpc.NodesReply, error) {

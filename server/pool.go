@@ -7,6 +7,7 @@ import (
 
 	"consul.internal/catalog"
 	"consul.internal/rpc"
+	"consul.internal/rpc/remote"
 	"consul.internal/view"
 	"github.com/hashicorp/go-memdb"
 )
@@ -19,6 +20,24 @@ type Pools interface {
 	ForceLeave(ctx context.Context, in *rpc.ForceLeaveRequest) error
 	// Coordinates tells where the servers are, by datacenter.
 	Coordinates() []rpc.CoordinateDatacenter
+}
+
+// Abroad is what this server knows of other datacenters.
+type Abroad interface {
+	// Datacenters lists all that are known, the own one first, then the nearest.
+	Datacenters() []string
+	// ForgetDatacenter removes one for good.
+	ForgetDatacenter(datacenter string) error
+	// Follow gives the other side of a conversation a session about the names of
+	// another datacenter; direct, only if this server follows that one itself.
+	Follow(ctx context.Context, datacenter string, direct bool, c rpc.Conversation) error
+}
+
+func (s poolOps) forget(_ context.Context, in *rpc.ForgetDatacenterRequest) (*rpc.Empty, error) {
+	if in.Name == "" {
+		return nil, required("datacenter")
+	}
+	return new(rpc.Empty), s.deps.Abroad.ForgetDatacenter(in.Name)
 }
 
 func (s poolOps) keyring(ctx context.Context, in *rpc.KeyringRequest) (*rpc.KeyringReply, error) {
@@ -78,7 +97,11 @@ func count(nodes int, instances []*catalog.Instance) rpc.Usage {
 	return u
 }
 
-// viewFollow serves an agent that follows names of this datacenter.
+// viewFollow serves an agent that follows names of this datacenter, or of another
+// one that this server follows.
 func (s *Server) viewFollow(ctx context.Context, c rpc.Conversation) error {
+	if dc := rpc.DatacenterFrom(ctx); dc != "" && dc != s.cfg.Datacenter {
+		return s.deps.Abroad.Follow(ctx, dc, remote.Hop(ctx) > 1, c)
+	}
 	return view.Serve(ctx, s.deps.Feed, c)
 }

@@ -32,10 +32,11 @@ type stream func(ctx context.Context, c rpc.Conversation) error
 
 // Deps is what the operations work on.
 type Deps struct {
-	Store *store.Store
-	Feed  *view.Feed // of the store's changes
-	Pools Pools
-	Log   *zap.Logger
+	Store  *store.Store
+	Feed   *view.Feed // of the store's changes
+	Pools  Pools
+	Abroad Abroad // other datacenters
+	Log    *zap.Logger
 	// Remote performs operations in other datacenters; nil = they cannot be reached.
 	Remote rpc.Caller
 	// Names are the services of other datacenters as this server has them in memory;
@@ -89,6 +90,7 @@ func (s *Server) enter() {
 	pool, raft, autopilot, snapshot := poolOps{s}, raftOps{s}, autopilotOps{s}, snapshotOps{s}
 	handle(s, rpc.PoolKeyring, pool.keyring)
 	handle(s, rpc.PoolForceLeave, pool.forceLeave)
+	handle(s, rpc.ForgetDatacenter, pool.forget)
 	handle(s, rpc.RaftPledge, raft.pledge)
 	handle(s, rpc.RaftStats, raft.stats)
 	handle(s, rpc.RaftDemote, raft.demote)

@@ -19,6 +19,18 @@ import (
 // without a leader for ever.
 func open(t *testing.T, bootstrap bool, hold time.Duration) (*server.Server, *store.Store) {
 	t.Helper()
+	return openDeps(t, bootstrap, hold, func(*server.Deps) {})
+}
+
+// openWith is open with more to work on than a store.
+func openWith(t *testing.T, change func(*server.Deps)) *server.Server {
+	t.Helper()
+	s, _ := openDeps(t, true, 20*time.Second, change)
+	return s
+}
+
+func openDeps(t *testing.T, bootstrap bool, hold time.Duration, change func(*server.Deps)) (*server.Server, *store.Store) {
+	t.Helper()
 	cfg := store.DefaultConfig()
 	cfg.NodeID, cfg.Bootstrap = "aaaaaaaa-1111-1111-1111-111111111111", bootstrap
 	addr, tr := raft.NewInmemTransport("127.0.0.1:8300")
@@ -41,7 +53,9 @@ func open(t *testing.T, bootstrap bool, hold time.Duration) (*server.Server, *st
 			t.Fatal(err)
 		}
 	}
-	return server.New(server.Config{Datacenter: "dc1", RPCHoldTimeout: hold, DefaultQueryTime: time.Minute, MaxQueryTime: time.Minute}, server.Deps{Store: st, Log: log}), st
+	deps := server.Deps{Store: st, Log: log}
+	change(&deps)
+	return server.New(server.Config{Datacenter: "dc1", RPCHoldTimeout: hold, DefaultQueryTime: time.Minute, MaxQueryTime: time.Minute}, deps), st
 }
 
 func register(service string, port int) *rpc.RegisterRequest {

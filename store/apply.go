@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -35,7 +36,7 @@ func (s *Store) apply(ctx context.Context, t fsm.Type, body any) (any, uint64, e
 	if !s.IsLeader() {
 		return nil, 0, s.notLeader()
 	}
-	cmd, err := s.fsm.Encode(t, body, fsm.Level)
+	cmd, err := s.fsm.Encode(t, body, level(s))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -59,6 +60,36 @@ func (s *Store) apply(ctx context.Context, t fsm.Type, body any) (any, uint64, e
 		return nil, 0, fault.Newf(fault.Unknown, "the log entry's result is missing")
 	}
 	return r.Value, f.Index(), r.Err
+}
+
+// CommandLevel is the newest level of log commands that this version knows. The
+// pool tells it to the other servers.
+const CommandLevel = fsm.Level
+
+// level is that of the commands which this server may propose.
+func level(s *Store) uint16 {
+	n := s.node.Load()
+	if n == nil || s.deps.Pool == nil {
+		return CommandLevel
+	}
+	f := n.GetConfiguration() // answers from memory
+	if f.Error() != nil {
+		return CommandLevel
+	}
+	return sharedLevel(CommandLevel, s.cfg.NodeID, f.Configuration().Servers, s.deps.Pool())
+}
+
+// sharedLevel is the level of commands that all members of the cluster know, of
+// which self knows own, as far as the pool tells. One that is not in the pool does
+// not count: it cannot be asked, and would hold up everything for ever.
+func sharedLevel(own uint16, self string, members []raft.Server, pool []Candidate) uint16 {
+	for _, c := range pool {
+		in := slices.ContainsFunc(members, func(sv raft.Server) bool { return string(sv.ID) == c.ID })
+		if in && c.ID != self && c.Status != "left" {
+			own = min(own, max(c.Level, fsm.FirstLevel))
+		}
+	}
+	return own
 }
 
 // explain gives raft's errors the kinds that tell a caller what to do.

@@ -28,6 +28,7 @@ type Config struct {
 	// TrailingLogs are kept behind a snapshot for servers that lag (raft_trailing_logs).
 	TrailingLogs uint64
 
+	patient     bool                  // a server that is alone waits for its election timeout, for tests
 	segmentSize int                   // of the log's files; tests make it small
 	faults      func(op string) error // of the disk, for tests: called before each write, by what it is for
 }

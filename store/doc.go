@@ -1,5 +1,6 @@
 // Package store is the state, replicated: a hashicorp/raft node with its log,
-// snapshots, membership and leadership around package state.
+// snapshots, membership and leadership around package state. What stands in the log
+// and how it is applied is package fsm's, what lies on the disk package disklog's.
 //
 // A command goes through Apply to the log, is committed, and changes the state on
 // every server in the same order. Reads go to State directly; VerifyLeader makes
@@ -18,7 +19,7 @@
 //	cluster       the cluster's ID, minted at the first start by a server alone
 //	pledge        what this server has promised to those that found a cluster
 //	members       who the servers are, for the day on which the log is damaged
-//	mark          the highest index that was acknowledged (see type mark)
+//	mark          the highest index that was acknowledged (disklog.Mark)
 //	wal/          the log's segments (hashicorp/raft-wal) and their meta file
 //	snapshots/    one file a snapshot
 //	peers.json    put there by a person to name the members anew, used once
@@ -30,7 +31,11 @@
 // forgets everything and fetches it from the others (see heal).
 //
 // While the disk hangs or is full, the server is as good as dead to the others
-// (see gate), and takes part again when the disk does.
+// (disklog.Gate), and takes part again when the disk does.
+//
+// A server that founded a cluster which never came to be, while the others founded
+// another one, forgets its own (see orphan.go). A dead leader is noticed as soon as
+// raft's rules allow (see election.go).
 //
 // The package decides neither who may write nor what a leader does; it lends
 // leadership as a context. It opens no ports: the transport is given to it.

@@ -34,6 +34,14 @@ const (
 	// formPause, plus as much again at random, lies between failed attempts, so
 	// that two servers that see different pools do not outbid each other for ever.
 	formPause = 300 * time.Millisecond
+	// askTries is how often a server is asked in one round: an answer that got lost
+	// costs only itself, not the whole round.
+	askTries = 4
+	// askTimeout bounds one try: longer than three fsyncs of a busy disk, shorter
+	// than TCP waits for the answer to a lost first packet.
+	askTimeout = 750 * time.Millisecond
+	// askPause lies between tries, for a server that refuses connections.
+	askPause = 50 * time.Millisecond
 	// maxFounders bounds what a request may hold; nobody founds with more.
 	maxFounders = 64
 )
@@ -189,8 +197,8 @@ func (f *Former) vote(call raft.RPC, hand func(raft.RPC)) {
 }
 
 // run founds the cluster once enough servers are there, or ends when another
-// server has done it.
-func (f *Former) run() {
+// server has done it. on is what raft stands on.
+func (f *Former) run(on founder) {
 	tick := time.NewTicker(formTick)
 	defer tick.Stop()
 	ctx := f.s.life
@@ -205,6 +213,7 @@ func (f *Former) run() {
 			continue // it heals
 		}
 		if n.LastIndex() > 0 {
+			f.watchOrphan(ctx, n, on)
 			return
 		}
 		p, why := plot(f.s.cfg.NodeID, f.s.cfg.Expect, f.s.deps.Pool())
@@ -288,7 +297,7 @@ func (f *Former) ask(ctx context.Context, ids []string, in *rpc.PledgeRequest) m
 			continue
 		}
 		wg.Go(func() {
-			r, err := f.s.deps.Peers.Pledge(ctx, id, in)
+			r, err := f.askOne(ctx, id, in)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -306,6 +315,27 @@ func (f *Former) ask(ctx context.Context, ids []string, in *rpc.PledgeRequest) m
 		f.release()
 	}
 	return replies
+}
+
+// askOne asks one server until it answers. To be asked the same twice changes
+// nothing for it.
+func (f *Former) askOne(ctx context.Context, id string, in *rpc.PledgeRequest) (r *rpc.PledgeReply, err error) {
+	for try := range askTries {
+		if try > 0 {
+			select {
+			case <-time.After(askPause):
+			case <-ctx.Done():
+				return nil, err
+			}
+		}
+		bounded, cancel := context.WithTimeout(ctx, askTimeout)
+		r, err = f.s.deps.Peers.Pledge(bounded, id, in)
+		cancel()
+		if err == nil {
+			return r, nil
+		}
+	}
+	return nil, err
 }
 
 // bootstrap is the last step: all have pledged themselves.

@@ -89,18 +89,7 @@ func healing(s *Store, f founder, cluster string) error {
 	if err := s.disk.wipe(); err != nil {
 		return fmt.Errorf("remove the damaged data: %w", err)
 	}
-	s.cfg.Bootstrap, s.cfg.Expect = false, 0 // the others take it in; it founds nothing
-	if err := s.fsm.Reset(); err != nil {
-		return err
-	}
-	known, err := s.disk.open(s.life)
-	if err == nil {
-		err = s.former.load(s.disk.dir)
-	}
-	if err == nil {
-		err = s.start(f.on(s.disk), known)
-	}
-	if err != nil {
+	if err := anew(s, f); err != nil {
 		return err
 	}
 	s.logger.Info("the damaged data are removed; this server fetches everything from the others")
@@ -108,6 +97,23 @@ func healing(s *Store, f founder, cluster string) error {
 		return n.Shutdown().Error() // Close did not see it
 	}
 	return nil
+}
+
+// anew starts on data that have been removed. The others take this server in; it
+// founds nothing.
+func anew(s *Store, f founder) error {
+	s.cfg.Bootstrap, s.cfg.Expect = false, 0
+	if err := s.fsm.Reset(); err != nil {
+		return err
+	}
+	known, err := s.disk.open(s.life)
+	if err == nil {
+		err = s.former.load(s.disk.dir)
+	}
+	if err != nil {
+		return err
+	}
+	return s.start(f.on(s.disk), known)
 }
 
 // kept are the files that outlive a wipe: the memory of the others keeps this

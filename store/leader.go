@@ -78,9 +78,9 @@ func (s *Store) RunLeader(duty func(context.Context)) {
 	s.lead.duties = append(s.lead.duties, duty)
 }
 
-// follow watches leadership come and go until the store closes. Behind a shut
-// gate a server does not lead, whatever raft says.
-func (l *leadership) follow(notify <-chan bool, observed <-chan raft.Observation) {
+// follow watches leadership come and go until the store closes or raft is gone.
+// Behind a shut gate a server does not lead, whatever raft says.
+func (l *leadership) follow(notify <-chan bool, observed <-chan raft.Observation, gone <-chan struct{}) {
 	ended := make(chan struct{}) // of the last term's duties
 	close(ended)
 	cancel := func(error) {}
@@ -122,6 +122,8 @@ func (l *leadership) follow(notify <-chan bool, observed <-chan raft.Observation
 			if o, ok := o.Data.(raft.LeaderObservation); ok && o.LeaderID != "" {
 				l.s.logger.Info("New leader elected", zap.String("payload", string(o.LeaderID)), zap.String("address", string(o.LeaderAddr)))
 			}
+		case <-gone:
+			return
 		case <-l.s.life.Done():
 			return
 		}

@@ -173,8 +173,8 @@ func readMemory(dir string) (m memory, found bool) {
 	return m, err == nil
 }
 
-// rememberPeers keeps the memory until the store closes.
-func rememberPeers(s *Store) {
+// rememberPeers keeps the memory until the store closes or raft is gone.
+func rememberPeers(s *Store, gone <-chan struct{}) {
 	tick := time.NewTicker(memoryTick)
 	defer tick.Stop()
 	last, _ := readMemory(s.disk.dir)
@@ -191,6 +191,8 @@ func rememberPeers(s *Store) {
 		}
 		select {
 		case <-tick.C:
+		case <-gone:
+			return
 		case <-s.life.Done():
 			return
 		}

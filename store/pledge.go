@@ -40,6 +40,9 @@ type Candidate struct {
 	ClusterID string
 	Version   string
 	Meta      map[string]string
+	// Level is the highest level of log commands that it knows (CommandLevel), 0 =
+	// not told, which is the first.
+	Level uint16
 	// Status is alive, failed or left, in the pool's words.
 	Status string
 }

@@ -78,6 +78,7 @@ type node struct {
 	stable raft.StableStore
 	snaps  raft.SnapshotStore
 	door   *door
+	gone   chan struct{} // closed when the store goes on without this raft (see orphan.go)
 }
 
 // New checks the configuration and makes a store. It opens nothing.
@@ -203,7 +204,7 @@ func (s *Store) start(f founder, known replayed) (err error) {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	n := &node{r, f.stable, f.snaps, d}
+	n := &node{r, f.stable, f.snaps, d, make(chan struct{})}
 	s.node.Store(n)
 	d.open()
 	observations := make(chan raft.Observation, 16) // leader changes; none is lost in practice, and only a log line hangs on it
@@ -214,14 +215,17 @@ func (s *Store) start(f founder, known replayed) (err error) {
 	r.RegisterObserver(observer)
 	s.work.run(func() {
 		defer r.DeregisterObserver(observer)
-		s.lead.follow(notify, observations)
+		s.lead.follow(notify, observations, n.gone)
 	})
-	s.work.run(func() { standAlone(n, f.rc.LocalID, s.logger) })
+	if !s.cfg.patient {
+		s.work.run(func() { standAlone(n, f.rc.LocalID, s.logger) })
+	}
+	s.work.run(func() { hasten(s, n, f.rc.HeartbeatTimeout) })
 	if s.cfg.Expect > 1 {
-		s.work.run(s.former.run)
+		s.work.run(func() { s.former.run(f) })
 	}
 	if s.disk != nil && s.deps.Pool != nil {
-		s.work.run(func() { rememberPeers(s) })
+		s.work.run(func() { rememberPeers(s, n.gone) })
 	}
 	return nil
 }
@@ -232,9 +236,11 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.end()
 		s.work.drain() // nothing begins any more; a server that heals may just have started raft
-		if n := s.node.Load(); n != nil {
+		n := s.node.Load()
+		if n != nil {
 			errs = append(errs, n.Shutdown().Error()) // closes the transport, too
-		} else if c, ok := s.deps.Transport.(raft.WithClose); ok {
+		}
+		if c, ok := s.deps.Transport.(raft.WithClose); ok && (n == nil || n.door.keep.Load()) {
 			errs = append(errs, c.Close())
 		}
 		close(s.stopped)

@@ -109,10 +109,13 @@ func register(t testing.TB, s *Store, n int) uint64 {
 
 func TestInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, testConfig(""))
+		alone := testConfig("")
+		alone.Bootstrap = false
+		s := open(t, alone)
 		if _, err := s.Register(t.Context(), registration(1)); !errors.Is(err, fault.NoLeader) || err.Error() != "No cluster leader" {
-			t.Errorf("register before an election: %v", err)
+			t.Errorf("register without a leader: %v", err)
 		}
+		s = open(t, testConfig(""))
 		ready(t, s)
 		if !s.IsLeader() || s.LeaderAddr() != "127.0.0.1:8300" || s.ClusterID() == "" {
 			t.Errorf("leader %v at %q of cluster %q", s.IsLeader(), s.LeaderAddr(), s.ClusterID())
@@ -209,68 +212,6 @@ func dump(st *state.State) string {
 	return b.String()
 }
 
-// TestTenThousandEntries: a snapshot, and behind it more entries than raft's own
-// replay could carry. They are put into the log as raft puts them there.
-func TestTenThousandEntries(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, testConfig(dir))
-	ready(t, s)
-	register(t, s, 0)
-	if err := s.Snapshot(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	register(t, s, 1)
-	shut(t, s)
-	m, _, err := disklog.OpenMark(filepath.Join(dir, "raft", "mark"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := disklog.OpenLog(disklog.Config{Dir: filepath.Join(dir, "raft", "wal"), SegmentSize: 1 << 20, Mark: m, Gate: disklog.NewGate(zap.NewNop()), Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var last raft.Log
-	if _, err := l.Read(m.Get().Acked, &last); err != nil {
-		t.Fatal(err)
-	}
-	const more, batch = 10_000, 500
-	for n := 0; n < more; n += batch {
-		entries := make([]*raft.Log, batch)
-		for i := range entries {
-			cmd, err := s.fsm.Encode(fsm.TypeRegister, registration(100+n+i), fsm.Level)
-			if err != nil {
-				t.Fatal(err)
-			}
-			entries[i] = &raft.Log{Index: last.Index + uint64(n+i+1), Term: last.Term, Type: raft.LogCommand, Data: cmd}
-		}
-		if err := l.StoreLogs(entries); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(m.Set(last.Index+more, last.Index+more, true), l.Close()); err != nil {
-		t.Fatal(err)
-	}
-	s = open(t, testConfig(dir))
-	if got := s.Index(); got != last.Index+more {
-		t.Errorf("replayed to %d, want %d", got, last.Index+more)
-	}
-	ready(t, s)
-	for _, n := range []int{0, 1, 100, 99 + more} {
-		if _, ok := s.State().Node(fmt.Sprintf("n%d", n)); !ok {
-			t.Errorf("n%d is lost", n)
-		}
-	}
-	register(t, s, 2)
-	want := digest(t, s)
-	kill(t, dir, func(dir string) {
-		s := open(t, testConfig(dir))
-		ready(t, s)
-		if got := digest(t, s); got != want {
-			t.Error("the state differs after a kill with 10,000 entries in the log")
-		}
-	})
-}
-
 // kill lets then see the data directory as a kill -9 at this moment leaves it.
 func kill(t *testing.T, dir string, then func(dir string)) {
 	t.Helper()
@@ -346,7 +287,9 @@ func TestFirstStartCutShort(t *testing.T) {
 	// Every file is taken away or emptied after each step of a first start; the
 	// next start must go on by itself with the cluster ID that was minted.
 	base := t.TempDir()
-	s := open(t, testConfig(base))
+	cfg := testConfig(base)
+	cfg.patient = true
+	s := open(t, cfg)
 	shut(t, s) // before an election: cluster ID, bootstrap entry
 	id := raw(t, filepath.Join(base, "raft", "cluster"))
 	for name, cut := range map[string]func(dir string) error{

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -103,6 +104,7 @@ type door struct {
 	run     func(func()) bool
 	in      chan raft.RPC
 	ended   chan struct{}
+	keep    atomic.Bool // the transport outlives this door
 }
 
 var errNoPreVote = errors.New("the transport knows no pre-vote")
@@ -142,17 +144,27 @@ func (d *door) hand(call raft.RPC) {
 	shut := d.gate.Shutting()
 	select {
 	case <-shut:
-		call.Respond(nil, disklog.ErrGateShut)
+		refuse(call, disklog.ErrGateShut)
 		return
 	default:
 	}
 	select {
 	case d.in <- call:
 	case <-shut:
-		call.Respond(nil, disklog.ErrGateShut)
+		refuse(call, disklog.ErrGateShut)
 	case <-d.ended:
-		call.Respond(nil, raft.ErrTransportShutdown)
+		refuse(call, raft.ErrTransportShutdown)
 	}
+}
+
+// refuse answers a call with an error. Whoever waits for the answers of a pipeline
+// takes one of the right type from each.
+func refuse(call raft.RPC, err error) {
+	if _, ok := call.Command.(*raft.AppendEntriesRequest); ok {
+		call.Respond(&raft.AppendEntriesResponse{}, err)
+		return
+	}
+	call.Respond(nil, err)
 }
 
 func (d *door) to(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
@@ -241,7 +253,7 @@ func (d *door) CloseStreams() {
 // Close implements raft.WithClose. It is called once.
 func (d *door) Close() error {
 	close(d.ended)
-	if c, ok := d.Transport.(raft.WithClose); ok {
+	if c, ok := d.Transport.(raft.WithClose); ok && !d.keep.Load() {
 		return c.Close()
 	}
 	return nil

@@ -26,6 +26,9 @@ type MirrorConfig struct {
 	Pending    int           // most names that are asked for and not known yet
 	RetryMax   time.Duration // longest pause between two sessions
 	Connect    time.Duration // how long a server may take to open one
+	// Confirm is how many times a second it is asked after names that the name index
+	// lacks: who has just registered something elsewhere finds it. 0 = never.
+	Confirm int
 }
 
 // DefaultMirrorConfig returns the values for an agent's own datacenter.
@@ -46,6 +49,7 @@ func DefaultMirrorConfig(datacenter string) MirrorConfig {
 func RemoteMirrorConfig(datacenter string) MirrorConfig {
 	c := DefaultMirrorConfig(datacenter)
 	c.Wait = 500 * time.Millisecond // what a question about another datacenter may take
+	c.Confirm = 5                        // a person's pace; a flood of names is answered from the index
 	c.Connect = 3 * time.Second     // TCP and TLS take three round trips
 	return c
 }
@@ -80,6 +84,8 @@ type Mirror struct {
 	open    bool
 	opened  bool
 	count   MirrorStats
+	doubts  int       // names that the index lacks and that were asked for since doubted
+	doubted time.Time // when doubts began to count
 	relayed map[*relaySession]struct{} // of who follows it from elsewhere
 }
 

@@ -20,9 +20,31 @@ func (m *Mirror) ask(ctx context.Context, s Subject) (*held, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.index.lacks(hash, m.entries[s], m.cfg.StaleAfter) {
-		m.dropAbsent(s)
-		return m.index.absent, nil
+		if !m.doubt() {
+			m.dropAbsent(s)
+			return m.index.absent, nil
+		}
+		absent := m.index.absent
+		h, err := m.demand(ctx, s)
+		if err != nil {
+			return absent, nil
+		}
+		return h, nil
 	}
+	return m.demand(ctx, s)
+}
+
+// doubt reports whether it may be asked after a name that the index lacks.
+func (m *Mirror) doubt() bool {
+	if now := time.Now(); now.Sub(m.doubted) >= time.Second {
+		m.doubted, m.doubts = now, 0
+	}
+	m.doubts++
+	return m.doubts <= m.cfg.Confirm && m.up.link.Load() != nil
+}
+
+// demand follows a name and waits a little for the first answer. mu is held.
+func (m *Mirror) demand(ctx context.Context, s Subject) (*held, error) {
 	e, err := m.want(s)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,8 @@ func (a *app) commands() map[string]cli.CommandFactory {
 		"catalog nodes":                 catalogNodesCommand,
 		"catalog services":              catalogServicesCommand,
 		"debug":                         debugCommand,
+		"federation":                    federationCommand,
+		"federation forget":             federationForgetCommand,
 		"force-leave":                   forceLeaveCommand,
 		"info":                          infoCommand,
 		"join":                          joinCommand,

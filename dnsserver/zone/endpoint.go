@@ -66,11 +66,22 @@ func tagged(get func(tag string) string, fam family, wan bool) (netip.Addr, bool
 	return netip.Addr{}, false
 }
 
+// wanHost returns the host name that stands in the place of a WAN address.
+func wanHost(addr string, wan bool) string {
+	if _, isIP := parseIP(addr); !wan || isIP {
+		return ""
+	}
+	return plain(addr, anyFamily).host
+}
+
 // nodeEndpoint picks where a node is reached.
 func nodeEndpoint(n *catalog.Node, fam family, wan bool) endpoint {
 	if len(n.TaggedAddresses) > 0 {
 		if a, ok := tagged(func(t string) string { return n.TaggedAddresses[t] }, fam, wan); ok {
 			return endpoint{addr: a}
+		}
+		if host := wanHost(n.TaggedAddresses[catalog.TaggedWAN], wan); host != "" {
+			return endpoint{host: host}
 		}
 	}
 	return plain(n.Address, fam)
@@ -84,6 +95,9 @@ func instanceEndpoint(i *catalog.Instance, fam family, wan bool, qname string) e
 	if len(s.TaggedAddresses) > 0 {
 		if a, ok := tagged(func(t string) string { return s.TaggedAddresses[t].Address }, fam, wan); ok {
 			return endpoint{addr: a, own: true}
+		}
+		if host := wanHost(s.TaggedAddresses[catalog.TaggedWAN].Address, wan); host != "" {
+			return endpoint{host: host, own: true}
 		}
 	}
 	if s.Address != "" {

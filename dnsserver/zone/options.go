@@ -29,6 +29,9 @@ type Options struct {
 	ARecordLimit  int  // most addresses of a service in an answer; 0 is all
 	NodeMetaTXT   bool // node metadata as TXT in the additional section
 	TranslateWANs bool // answer WAN addresses for other datacenters
+	// Datacenters lists all that are known, the nearest first; nil is that there is
+	// only the own one.
+	Datacenters func() []string
 	// Execute executes prepared queries; nil is that there are none.
 	Execute Execute
 }

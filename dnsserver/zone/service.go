@@ -13,6 +13,9 @@ import (
 
 // service answers for a service's name, with or without a tag.
 func (q *query) service() Reply {
+	if all, several := q.grouped(); several {
+		return q.everywhere(all)
+	}
 	svc, st, err := q.z.src.Service(q.ctx, q.name.Datacenter, q.name.Label)
 	if err != nil {
 		return q.failed(err)
@@ -65,6 +68,16 @@ func (q *query) healthy(svc *view.Service, tag string) []*catalog.Instance {
 
 func (q *query) endpoint(i *catalog.Instance, fam family) endpoint {
 	return instanceEndpoint(i, fam, q.z.opt.TranslateWANs && q.z.Remote(q.name), q.name.Owner)
+}
+
+// port is where an instance is reached, also by who comes over the WAN.
+func (q *query) port(i *catalog.Instance) int {
+	if q.z.opt.TranslateWANs && q.z.Remote(q.name) {
+		if p := i.Service.TaggedAddresses[catalog.TaggedWAN].Port; p != 0 {
+			return p
+		}
+	}
+	return i.Service.Port
 }
 
 // addresses gives each address of the instances once.
@@ -184,7 +197,7 @@ func (q *query) srv(insts []*catalog.Instance, ttl uint32) Reply {
 	for _, i := range insts {
 		e := q.endpoint(i, anyFamily)
 		target := q.target(i, e)
-		p := place{target, clamp16(i.Service.Port)}
+		p := place{target, clamp16(q.port(i))}
 		if target == "" || !places.add(p) {
 			continue
 		}

@@ -127,6 +127,9 @@ func (q *query) answer() Reply {
 	case Reverse:
 		return q.reverse()
 	case Empty:
+		if _, several := q.grouped(); several {
+			return q.nodata()
+		}
 		if _, err := q.z.src.State(q.ctx, q.name.Datacenter); err != nil {
 			return q.failed(err)
 		}

@@ -36,6 +36,8 @@ type guard struct {
 	// again asks for another exchange with the pool, which remembers this node
 	// under an address of an earlier life.
 	again chan struct{}
+	// at is where others find this node; set before anybody asks.
+	at netip.AddrPort
 
 	mu     sync.Mutex
 	byName map[string]*record
@@ -72,12 +74,16 @@ func (g *guard) NotifyAlive(n *memberlist.Node) error {
 		return err
 	}
 	if n.Name == g.name {
-		if m.ID != g.id {
+		if m.ID != g.id && addr != g.at {
 			err := conflict(g.name, g.id, netip.AddrPort{}, m)
 			g.complain(m, err)
 			return err
 		}
-		g.self = max(g.self, start)
+		if m.ID == g.id {
+			g.self = max(g.self, start)
+		}
+		// News of who had this name and address before is answered by the library
+		// with news of this node, and so ends.
 		return nil
 	}
 	if old == nil && len(g.byName) >= g.max {
@@ -146,7 +152,7 @@ func (g *guard) NotifyMerge(nodes []*memberlist.Node) error {
 		if err != nil {
 			return err
 		}
-		if n.Name == g.name && m.ID != g.id {
+		if n.Name == g.name && m.ID != g.id && m.AddrPort() != g.at {
 			err := conflict(g.name, g.id, netip.AddrPort{}, m)
 			g.complain(m, err)
 			return err

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"consul.internal/internal/durable"
@@ -155,8 +157,27 @@ func (k *keyring) read() ([][]byte, error) {
 		}
 	}
 	keys, err := ReadKeyring(k.path)
+	if err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	sum, err := os.ReadFile(k.path + sumSuffix)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // a file of an earlier version, or of a person
+	case err != nil:
+		return nil, fmt.Errorf("keyring file: %w", err)
+	case strings.TrimSpace(string(sum)) != keySum(keys):
+		return nil, fault.Newf(fault.Invalid, "keyring file %s holds other keys than were written there; restore it from another agent of the pool, or, if the change was meant, remove %s", k.path, k.path+sumSuffix)
+	}
 	k.kept = keys
-	return keys, err
+	return keys, nil
+}
+
+// sumSuffix names the file beside the keys that tells whether they are still what
+// was written: a flipped bit makes another key, and an agent that nobody hears.
+const sumSuffix = ".sum"
+
+func keySum(keys [][]byte) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(bytes.Join(keys, []byte{0}), crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // save writes the file if the keys have changed.
@@ -192,7 +213,14 @@ func (k *keyring) write(keys [][]byte) error {
 	if err := durable.MkdirAll(filepath.Dir(k.path)); err != nil {
 		return fmt.Errorf("keyring file: %w", err)
 	}
+	// Without a sum nothing is refused: it goes first and comes last.
+	if err := durable.Remove(k.path + sumSuffix); err != nil {
+		return fmt.Errorf("keyring file: %w", err)
+	}
 	if err := durable.WriteFile(k.path, data); err != nil {
+		return fmt.Errorf("keyring file: %w", err)
+	}
+	if err := durable.WriteFile(k.path+sumSuffix, []byte(keySum(keys)+"\n")); err != nil {
 		return fmt.Errorf("keyring file: %w", err)
 	}
 	if err := durable.Remove(k.path + nextSuffix); err != nil {

@@ -34,6 +34,9 @@ func (w *lines) Write(p []byte) (int, error) {
 	if bytes.Contains(p, []byte("memberlist: Conflicting address for")) || bytes.Contains(p, []byte(errEnded.Error())) {
 		return len(p), nil // guard tells more; and an end is no news
 	}
+	if bytes.Contains(p, []byte("unacceptable label \"\"")) {
+		p = append([]byte("[DEBUG]"), p[bytes.IndexByte(p, ']')+1:]...) // who says nothing, such as a probe of the port
+	}
 	if bytes.HasPrefix(p, []byte("[ERR")) || bytes.HasPrefix(p, []byte("[WARN]")) {
 		drop, missed := w.flood()
 		if missed > 0 {

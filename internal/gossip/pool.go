@@ -103,6 +103,7 @@ func (p *Pool) Open(ctx context.Context) (err error) {
 	if p.transport, err = newTransport(ctx, p.network, p.cfg); err != nil {
 		return err
 	}
+	p.guard.at = p.transport.advertise
 	p.events = make(chan serf.Event, serfBuffer)
 	conf := p.serfConfig()
 	// Conflicts by ID are ours; serf would put the matter to a vote and shut down.
@@ -150,7 +151,7 @@ func (p *Pool) serfConfig() *serf.Config {
 	conf.ReconnectInterval, conf.ReconnectTimeout, conf.TombstoneTimeout = t.ReconnectInterval, p.cfg.ReconnectTimeout, p.cfg.TombstoneTimeout
 	conf.RecentIntentTimeout, conf.MinQueueDepth = intentTimeout, minQueueDepth
 	conf.LeavePropagateDelay, conf.BroadcastTimeout = t.LeavePropagateDelay, t.BroadcastTimeout
-	conf.EnableNameConflictResolution, conf.ValidateNodeNames = false, true
+	conf.EnableNameConflictResolution, conf.ValidateNodeNames = false, false // guard judges names
 	if p.keys != nil && p.keys.path != "" {
 		conf.KeyringFile = p.keys.path + nextSuffix
 	}

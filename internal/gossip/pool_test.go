@@ -383,6 +383,44 @@ func TestMoveClockBack(t *testing.T) {
 	})
 }
 
+// TestHeir: a machine that was set up anew comes back under its name and address
+// with another node ID, and is the member of that name from then on.
+func TestHeir(t *testing.T) {
+	for name, down := range map[string]time.Duration{"at once": 0, "dead": 20 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				pools := l.cluster(5)
+				time.Sleep(time.Minute)
+				l.close(pools[2])
+				time.Sleep(down + time.Millisecond)
+				cfg := l.config(2)
+				cfg.NodeID = id(9)
+				p := l.open(cfg)
+				if _, err := p.Join(t.Context(), []string{pools[0].Advertised().String()}, true); err != nil {
+					t.Fatal(err)
+				}
+				pools[2] = p
+				l.await(10*time.Second, "everybody knows the heir", func() bool {
+					for _, p := range pools {
+						if m, _ := p.Member("n2"); m.ID != id(9) || m.Status != StatusAlive {
+							return false
+						}
+					}
+					return true
+				})
+				time.Sleep(time.Minute)
+				for _, p := range pools {
+					if m, _ := p.Member("n2"); m.ID != id(9) || m.Status != StatusAlive || count(p, StatusAlive) != 5 {
+						t.Errorf("later: %+v", m)
+					}
+				}
+				l.close(pools...)
+			})
+		})
+	}
+}
+
 func TestNameConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

@@ -142,9 +142,7 @@ func (p *dnsProbe) send(ctx context.Context, c net.Conn, every time.Duration) {
 			return
 		}
 		p.mu.Lock()
-		if _, open := p.sent[id]; open { // of 65,536 queries ago
-			delete(p.sent, id)
-		}
+		delete(p.sent, id) // of 65,536 queries ago, if it is still open
 		p.sent[id] = time.Now()
 		p.asked++
 		p.mu.Unlock()

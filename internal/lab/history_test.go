@@ -31,6 +31,7 @@ const (
 // TestHistory: registrations and reads while random harm is done; every key of the
 // catalog is a register, and what all callers saw must be explained by one order.
 func TestHistory(t *testing.T) {
+	need(t)
 	for _, servers := range []int{3, 5} {
 		t.Run(fmt.Sprintf("%d servers", servers), func(t *testing.T) {
 			l := started(t, shape{servers: servers, clients: 2, diskMB: 256})

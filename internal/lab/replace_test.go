@@ -13,6 +13,7 @@ const replacedWithin = 20 * time.Second
 // TestReplace: a server loses its disk and comes back under the old name with a new
 // ID; a server is replaced by one with a new name.
 func TestReplace(t *testing.T) {
+	need(t)
 	for _, c := range []struct {
 		name string
 		wait time.Duration // from the death to the return

@@ -142,9 +142,14 @@ func TestMembersInTheCatalog(t *testing.T) {
 		stranger.Status = leader.Left
 		step("", me, stranger)
 
+		heir := client("c", leader.Alive) // the machine was set up anew, under the same name
+		heir.ID = "id-heir"
+		step("c gone|c passing", me, heir)
+		step("", me, heir)
+
 		// A leader leaves by handing over, not by throwing itself out.
 		me.Status = leader.Left
-		step("", me, client("c", leader.Alive))
+		step("", me, heir)
 	})
 }
 

@@ -82,6 +82,9 @@ func (r *Reconciler) alive(ctx context.Context, m Member) error {
 	if err != nil || same {
 		return err
 	}
+	if err := r.succeed(ctx, m); err != nil {
+		return err
+	}
 	r.Log.Info("member joined, marking health alive", zap.String("member", m.Name))
 	_, err = rpc.Call(ctx, r.Caller, rpc.CatalogRegister, &rpc.RegisterRequest{
 		Node: &catalog.Node{ID: m.ID, Name: m.Name, Address: m.Address},
@@ -90,6 +93,19 @@ func (r *Reconciler) alive(ctx context.Context, m Member) error {
 		Service:        service,
 		Checks:         []*catalog.Check{health(m.Name, catalog.Passing, aliveOutput)},
 	})
+	return err
+}
+
+// succeed clears the way for a member whose name another node ID has in the
+// catalog as a member: the pool knows one node of a name, so the other is gone.
+func (r *Reconciler) succeed(ctx context.Context, m Member) error {
+	node, check, err := r.look(ctx, m.Name)
+	if err != nil || node == nil || check == nil || node.ID == "" || node.ID == m.ID {
+		return err
+	}
+	r.Log.Info("deregistering member", zap.String("member", m.Name), zap.String("reason", "its name belongs to another node ID now"),
+		zap.String("was", node.ID), zap.String("is", m.ID))
+	_, err = rpc.Call(ctx, r.Caller, rpc.CatalogDeregister, &rpc.DeregisterRequest{Node: m.Name})
 	return err
 }
 

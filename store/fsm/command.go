@@ -30,8 +30,8 @@ const (
 // leader proposes nothing above the level that all voters know.
 const Level = 1
 
-// firstLevel is known to every version there has been.
-const firstLevel = 1
+// FirstLevel is known to every version there has been.
+const FirstLevel = 1
 
 // maxCommand bounds an encoded command; the largest known request is a
 // transaction of 512 KiB.
@@ -88,23 +88,23 @@ type command struct {
 // known are the commands of this version.
 func known(c codec) map[Type]command {
 	return map[Type]command{
-		TypeFound: {firstLevel, decoder(c, func(tx *state.Txn, in *FoundCluster) (any, error) {
+		TypeFound: {FirstLevel, decoder(c, func(tx *state.Txn, in *FoundCluster) (any, error) {
 			return tx.FoundCluster(in.ID, in.Expect), nil
 		})},
-		TypeAutopilot: {firstLevel, decoder(c, func(tx *state.Txn, in *SetAutopilot) (any, error) {
+		TypeAutopilot: {FirstLevel, decoder(c, func(tx *state.Txn, in *SetAutopilot) (any, error) {
 			return tx.SetAutopilot(in.Config, in.CAS), nil
 		})},
-		TypePlace: {firstLevel, decoder(c, func(tx *state.Txn, in *PlaceNodes) (any, error) {
+		TypePlace: {FirstLevel, decoder(c, func(tx *state.Txn, in *PlaceNodes) (any, error) {
 			state.Coordinates{Txn: tx}.Update(in.Nodes)
 			return nil, nil
 		})},
-		TypeQuery: {firstLevel, decoder(c, func(tx *state.Txn, in *ChangeQuery) (any, error) {
+		TypeQuery: {FirstLevel, decoder(c, func(tx *state.Txn, in *ChangeQuery) (any, error) {
 			return in.apply(tx)
 		})},
-		TypeRegister: {firstLevel, decoder(c, func(tx *state.Txn, in *state.Registration) (any, error) {
+		TypeRegister: {FirstLevel, decoder(c, func(tx *state.Txn, in *state.Registration) (any, error) {
 			return nil, tx.EnsureRegistration(in)
 		})},
-		TypeDeregister: {firstLevel, decoder(c, func(tx *state.Txn, in *state.Deregistration) (any, error) {
+		TypeDeregister: {FirstLevel, decoder(c, func(tx *state.Txn, in *state.Deregistration) (any, error) {
 			return nil, tx.Deregister(in)
 		})},
 	}

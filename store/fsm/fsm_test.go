@@ -65,14 +65,14 @@ func TestLevels(t *testing.T) {
 	for _, c := range []struct {
 		shared uint16
 		want   error
-	}{{Level, nil}, {Level + 1, nil}, {firstLevel - 1, fault.Unavailable}} {
+	}{{Level, nil}, {Level + 1, nil}, {FirstLevel - 1, fault.Unavailable}} {
 		if _, err := f.Encode(TypeRegister, registration(1), c.shared); !errors.Is(err, c.want) {
 			t.Errorf("servers share level %d: %v, want %v", c.shared, err, c.want)
 		}
 	}
 	for typ, c := range f.commands {
-		if c.level < firstLevel || c.level > Level {
-			t.Errorf("command %d has level %d, known are %d to %d", typ, c.level, firstLevel, Level)
+		if c.level < FirstLevel || c.level > Level {
+			t.Errorf("command %d has level %d, known are %d to %d", typ, c.level, FirstLevel, Level)
 		}
 	}
 }

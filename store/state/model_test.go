@@ -340,6 +340,9 @@ func TestEveryTableIsSaved(t *testing.T) {
 	}
 	f.register(reg("n1", "web", &catalog.Check{CheckID: "c"}))
 	f.place("n1", 1)
+	if err := f.putQuery(definition("id-1", "q"), false); err != nil {
+		t.Fatal(err)
+	}
 	saved := map[string]int{}
 	for table, rec := range f.Snapshot().Records() {
 		saved[table]++

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -164,6 +165,17 @@ func (s *Saved) Load(datacenter string) []view.Record {
 		}
 	}
 	return out
+}
+
+// Datacenters lists those of which names are kept.
+func (s *Saved) Datacenters() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set := map[string]bool{}
+	for k := range s.live {
+		set[k.datacenter] = true
+	}
+	return slices.Sorted(maps.Keys(set))
 }
 
 // Put notes what is known of a name now. It never waits.
