@@ -34,7 +34,7 @@ func TestKeys(t *testing.T) {
 		{Name: "ports.http", Type: "int", Default: "8500", Doc: "HTTP", Built: true},
 		{Name: "dns_config.only_passing", Type: "bool", Doc: "leave out services in the state warning", Built: true, Reload: true},
 		{Name: "retry_interval", Type: "duration", Default: `"30s"`, Doc: "pause between attempts to join", Built: true},
-		{Name: "retry_interval_wan", Type: "duration", Default: `"30s"`, Doc: "pause between attempts to join over the WAN", Part: "D"},
+		{Name: "retry_interval_wan", Type: "duration", Default: `"30s"`, Doc: "pause between attempts to join over the WAN", Built: true},
 		{Name: "services[].checks[].tls_skip_verify", Type: "bool", Doc: "take any certificate", Built: true, Reload: true},
 		{Name: "services[].tagged_addresses.*.port", Type: "int", Doc: "port", Built: true, Reload: true},
 	} {

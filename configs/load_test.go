@@ -182,7 +182,7 @@ func TestOlderNames(t *testing.T) {
 		"acl_token is ignored, since acl.tokens.default",
 		"acl_enforce_version_8 is a key of old releases and has no effect",
 		"NOT PROTECTED: this version does not enforce acl.enabled",
-		"no effect yet: acl.default_policy, acl.enabled, acl.tokens.default, acl.tokens.initial_management, ports.rpc, retry_join_wan",
+		"no effect yet: acl.default_policy, acl.enabled, acl.tokens.default, acl.tokens.initial_management, ports.rpc, telemetry.statsd_address",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no warning %q in\n%s", want, got)

@@ -243,7 +243,7 @@ func (d *Daemon) newLocal() (err error) {
 		way = remembered{d.router, d.views.names, d.settings.Node.Datacenter, d.settings.Queries.DefaultTime, d.settings.Queries.MaxTime}
 	}
 	d.caller = newCounting(way, d.opts.Metrics, d.settings.Server.Enabled)
-	d.newQueries()
+	d.views.prepare(d)
 	d.publish()
 	d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: d.caller, Logger: d.log})
 	return err

@@ -239,7 +239,7 @@ func (p *pools) candidates() []store.Candidate {
 	out := make([]store.Candidate, 0, len(servers))
 	for _, sv := range servers {
 		out = append(out, store.Candidate{
-			ID: sv.ID, Name: sv.Name, Address: sv.Addr.String(), Expect: sv.Expect, Version: sv.Build, Status: sv.Status.String(), ClusterID: sv.Cluster,
+			ID: sv.ID, Name: sv.Name, Address: sv.Addr.String(), Expect: sv.Expect, Version: sv.Build, Status: sv.Status.String(), ClusterID: sv.Cluster, NonVoter: sv.NonVoter,
 			Level: uint16(min(max(sv.Level, 0), math.MaxUint16)),
 		})
 	}

@@ -17,16 +17,19 @@ import (
 // name that nobody asks for any more is let go after that.
 const followWait = 30 * time.Second
 
-// newQueries makes what executes prepared queries for DNS.
-func (d *Daemon) newQueries() {
-	d.views.queries = prepared.New(prepared.DefaultConfig(), d.fetchQuery)
-	d.onClose("prepared queries", d.views.queries.Close)
+// prepare makes what executes prepared queries for DNS.
+func (v *views) prepare(d *Daemon) {
+	v.queries = prepared.New(prepared.DefaultConfig(), queries{d}.fetch)
+	d.onClose("prepared queries", v.queries.Close)
 }
 
-// fetchQuery executes a prepared query for DNS. Any server will do: an old answer
+// queries executes prepared queries wherever that can be done.
+type queries struct{ d *Daemon }
+
+// fetch executes a query for DNS. Any server will do: an old answer
 // is better than none.
-func (d *Daemon) fetchQuery(ctx context.Context, ask zone.Ask, after uint64) (prepared.Answer, error) {
-	if catalog.EqualFold(ask.Datacenter, d.settings.Node.Datacenter) {
+func (q queries) fetch(ctx context.Context, ask zone.Ask, after uint64) (prepared.Answer, error) {
+	if catalog.EqualFold(ask.Datacenter, q.d.settings.Node.Datacenter) {
 		ask.Datacenter = ""
 	}
 	in := &rpc.QueryExecuteRequest{
@@ -34,16 +37,16 @@ func (d *Daemon) fetchQuery(ctx context.Context, ask zone.Ask, after uint64) (pr
 			Target: rpc.Target{Datacenter: ask.Datacenter}, Consistency: rpc.Stale, MinIndex: after, MaxWait: followWait,
 		},
 		Query:  ask.Name,
-		Origin: rpc.QueryOrigin{Node: d.settings.Node.Name},
+		Origin: rpc.QueryOrigin{Node: q.d.settings.Node.Name},
 		Brief:  true,
 	}
 	if ask.Client.IsValid() {
 		in.Origin.IP = ask.Client.String()
 	}
-	out, err := rpc.Call(ctx, d.caller, rpc.QueryExecute, in)
+	out, err := rpc.Call(ctx, q.d.caller, rpc.QueryExecute, in)
 	if errors.Is(err, fault.NoRoute) {
 		// Either nobody knows the datacenter, or it cannot be reached now.
-		if _, unknown := d.views.source.State(ctx, ask.Datacenter); errors.Is(unknown, fault.NotFound) {
+		if _, unknown := q.d.views.source.State(ctx, ask.Datacenter); errors.Is(unknown, fault.NotFound) {
 			err = unknown
 		}
 	}
@@ -51,7 +54,7 @@ func (d *Daemon) fetchQuery(ctx context.Context, ask zone.Ask, after uint64) (pr
 		return prepared.Answer{}, err
 	}
 	// What this process executes itself costs no more than to remember it.
-	elsewhere := d.srv == nil || ask.Datacenter != ""
+	elsewhere := q.d.srv == nil || ask.Datacenter != ""
 	a := prepared.Answer{
 		Result: zone.Result{Service: out.Service, Datacenter: out.Datacenter, Instances: out.Instances, Stale: out.Stale},
 		Index:  out.Index, Sorted: out.Sorted, Lasts: elsewhere && !out.Varies && out.Failovers == 0,

@@ -183,6 +183,22 @@ func (c *cluster) open(t *testing.T, s *server) {
 	}
 }
 
+// openIn opens the calls of a server that others ask for other datacenters too.
+func (c *cluster) openIn(t *testing.T, s *server) {
+	t.Helper()
+	var err error
+	if s.remote, err = remote.NewServer(remote.ServerDeps{Handler: s.router.Relay(), Contract: farContract(), Logger: c.log}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.host.Listen(t.Context(), s.host.Addr().String()+":8300")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.remote.Open(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // elect makes all living servers follow one.
 func (c *cluster) elect(id string) {
 	for _, s := range c.servers {

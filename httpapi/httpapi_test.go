@@ -24,10 +24,14 @@ import (
 type fakeCaller struct {
 	answer func(ctx context.Context, method string, in, out any) error
 	last   any
+	first  any // since it was last set to nil
 }
 
 func (f *fakeCaller) Call(ctx context.Context, method string, in, out any) error {
 	f.last = in
+	if f.first == nil {
+		f.first = in
+	}
 	if f.answer == nil {
 		return nil
 	}

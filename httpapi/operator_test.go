@@ -94,6 +94,7 @@ func TestOperatorRequests(t *testing.T) {
 	}{
 		{"PUT", "/v1/agent/force-leave/n1?", "", &rpc.ForceLeaveRequest{Target: to, Node: "n1"}},
 		{"PUT", "/v1/agent/force-leave/n1.dc3?prune&wan=1", "", &rpc.ForceLeaveRequest{Target: to, Node: "n1.dc3", Prune: true, WAN: true}},
+		{"PUT", "/v1/operator/federation/forget/dc9?", "", &rpc.ForgetDatacenterRequest{Target: to, Name: "dc9"}},
 		{"GET", "/v1/operator/raft/configuration?stale", "", &rpc.RaftConfigurationRequest{ReadOptions: stale}},
 		{"DELETE", "/v1/operator/raft/peer?id=x", "", &rpc.RaftPeerRequest{Target: to, ID: "x"}},
 		{"DELETE", "/v1/operator/raft/peer?address=a:1", "", &rpc.RaftPeerRequest{Target: to, Address: "a:1"}},
@@ -118,10 +119,10 @@ func TestOperatorRequests(t *testing.T) {
 		{"PUT", "/v1/operator/keyring?", `{"Key":"k"}`, &rpc.KeyringRequest{Target: to, Op: rpc.KeyringUse, Key: "k"}},
 		{"DELETE", "/v1/operator/keyring?relay-factor=1", `{"Key":"k"}`, &rpc.KeyringRequest{Target: to, Op: rpc.KeyringRemove, Key: "k", RelayFactor: 1}},
 	} {
-		f.last = nil
+		f.first = nil // what goes to other datacenters comes after it
 		r := do(s, tt.method, tt.target+"&dc=dc2", tt.body, "X-Consul-Token", "secret")
-		if r.StatusCode != 200 && r.StatusCode != 429 || !reflect.DeepEqual(f.last, tt.want) {
-			t.Errorf("%s %s: %d\n%+v\nwant\n%+v", tt.method, tt.target, r.StatusCode, f.last, tt.want)
+		if r.StatusCode != 200 && r.StatusCode != 429 || !reflect.DeepEqual(f.first, tt.want) {
+			t.Errorf("%s %s: %d\n%+v\nwant\n%+v", tt.method, tt.target, r.StatusCode, f.first, tt.want)
 		}
 	}
 }

@@ -126,7 +126,25 @@ func (s queryOps) execute(ctx context.Context, in *rpc.QueryExecuteRequest) (*rp
 		return nil, err
 	}
 	s.failOver(ctx, q, in, out)
+	if in.Brief {
+		out.Instances = brief(out.Instances)
+	}
 	return out, nil
+}
+
+// brief leaves of instances' checks what they come to, so that what the checks
+// said is not sent about.
+func brief(instances []*catalog.Instance) []*catalog.Instance {
+	sum := map[catalog.Status][]*catalog.Check{}
+	out := make([]*catalog.Instance, len(instances))
+	for i, inst := range instances {
+		status := inst.Status()
+		if sum[status] == nil {
+			sum[status] = []*catalog.Check{{Status: status}}
+		}
+		out[i] = &catalog.Instance{Node: inst.Node, Service: inst.Service, Checks: sum[status]}
+	}
+	return out
 }
 
 // executeRemote executes a definition for a server of another datacenter.

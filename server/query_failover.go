@@ -37,7 +37,7 @@ func (s queryOps) failOver(ctx context.Context, q *query.Query, in *rpc.QueryExe
 	if len(out.Instances) > 0 || !q.Service.Failover.Wanted() {
 		return
 	}
-	known, err := catalogOps{s.Server}.datacenters(ctx, &rpc.DatacentersRequest{ReadOptions: rpc.ReadOptions{Target: rpc.Target{Token: in.Token}}})
+	known, err := catalogOps(s).datacenters(ctx, &rpc.DatacentersRequest{ReadOptions: rpc.ReadOptions{Target: rpc.Target{Token: in.Token}}})
 	if err != nil {
 		s.deps.Log.Warn("a prepared query does not fail over: the datacenters are not known", zap.String("query", in.Query), zap.Error(err))
 		return

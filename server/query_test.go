@@ -191,6 +191,11 @@ func TestQueryExecute(t *testing.T) {
 			t.Errorf("%s: varies %v", name, out.Varies)
 		}
 	}
+	short, err := rpc.Call(ctx, s, rpc.QueryExecute, &rpc.QueryExecuteRequest{Query: "near", Brief: true})
+	if err != nil || nodeNames(short.Instances) != "n2 n1" || short.Instances[0].Status() != catalog.Warning || short.Instances[1].Status() != catalog.Passing ||
+		len(short.Instances[0].Checks) != 1 || short.Instances[0].Checks[0].CheckID != "" {
+		t.Errorf("brief: %+v, %v", short, err)
+	}
 	explained, err := rpc.Call(ctx, s, rpc.QueryExplain, &rpc.QueryExecuteRequest{Query: "tag-b"})
 	if err != nil || explained.Query.Service.Tags[0] != "b" || explained.Query.Name != "tag-" {
 		t.Errorf("explain: %+v, %v", explained, err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -256,6 +257,15 @@ func (p *pilot) RemoveFailedServer(sv *autopilot.Server) {
 type promoter struct {
 	autopilot.StablePromoter
 	p *pilot
+}
+
+// CalculatePromotionsAndDemotions implements autopilot.Promoter.
+func (r *promoter) CalculatePromotionsAndDemotions(c *autopilot.Config, st *autopilot.State) autopilot.RaftChanges {
+	changes := r.StablePromoter.CalculatePromotionsAndDemotions(c, st)
+	changes.Promotions = slices.DeleteFunc(changes.Promotions, func(id raft.ServerID) bool {
+		return slices.ContainsFunc(r.p.s.deps.pool(), func(c Candidate) bool { return c.ID == string(id) && c.NonVoter })
+	})
+	return changes
 }
 
 // FilterFailedServerRemovals implements autopilot.Promoter.

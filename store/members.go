@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
 
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
@@ -73,6 +75,13 @@ func (m Members) AddServer(ctx context.Context, id, addr string, voter bool) err
 	}
 	for _, sv := range servers {
 		if string(sv.ID) != id {
+			if string(sv.Address) == addr && string(sv.ID) != m.s.cfg.NodeID && m.movedOn(string(sv.ID)) {
+				// The machine was set up anew: raft takes no address twice.
+				m.s.logger.Info("removing a server whose address another one has now", zap.String("id", string(sv.ID)), zap.String("address", addr), zap.String("new", id))
+				if err := m.done(ctx, n.RemoveServer(sv.ID, 0, 0)); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		voter = voter || sv.Suffrage == raft.Voter
@@ -84,6 +93,12 @@ func (m Members) AddServer(ctx context.Context, id, addr string, voter bool) err
 		return m.done(ctx, n.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), 0, 0))
 	}
 	return m.done(ctx, n.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, 0))
+}
+
+// movedOn reports that the pool knows no living server of the ID: it is not at
+// the address any more.
+func (m Members) movedOn(id string) bool {
+	return !slices.ContainsFunc(m.s.deps.pool(), func(c Candidate) bool { return c.ID == id && c.Status == "alive" })
 }
 
 // RemoveServer takes a server out of the cluster; fault.NotFound if it is not in it.

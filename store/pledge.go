@@ -45,6 +45,8 @@ type Candidate struct {
 	Level uint16
 	// Status is alive, failed or left, in the pool's words.
 	Status string
+	// NonVoter servers never get a vote (read_replica).
+	NonVoter bool
 }
 
 // vow is what a server has bound itself to while its log is empty.

@@ -49,7 +49,7 @@ func DefaultMirrorConfig(datacenter string) MirrorConfig {
 func RemoteMirrorConfig(datacenter string) MirrorConfig {
 	c := DefaultMirrorConfig(datacenter)
 	c.Wait = 500 * time.Millisecond // what a question about another datacenter may take
-	c.Confirm = 5                        // a person's pace; a flood of names is answered from the index
+	c.Confirm = 5                   // a person's pace; a flood of names is answered from the index
 	c.Connect = 3 * time.Second     // TCP and TLS take three round trips
 	return c
 }
@@ -84,8 +84,8 @@ type Mirror struct {
 	open    bool
 	opened  bool
 	count   MirrorStats
-	doubts  int       // names that the index lacks and that were asked for since doubted
-	doubted time.Time // when doubts began to count
+	doubts  int                        // names that the index lacks and that were asked for since doubted
+	doubted time.Time                  // when doubts began to count
 	relayed map[*relaySession]struct{} // of who follows it from elsewhere
 }
 

@@ -64,7 +64,7 @@ func (q *query) servers() ([]*catalog.Instance, error) {
 		return nil, err
 	}
 	q.note(st)
-	return q.healthy(svc, ""), nil
+	return q.z.healthy(svc, ""), nil
 }
 
 // nameservers returns NS records for some of the servers, and their addresses.

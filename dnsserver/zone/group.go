@@ -86,7 +86,7 @@ func (q *query) lookIn(dc string) found {
 	var svc *view.Service
 	svc, f.state, f.err = q.z.src.Service(q.ctx, dc, q.name.Label)
 	if f.err == nil {
-		f.instances = q.healthy(svc, q.name.Tag)
+		f.instances = q.z.healthy(svc, q.name.Tag)
 	}
 	return f
 }

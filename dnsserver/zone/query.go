@@ -78,7 +78,7 @@ func (q *query) endpoints(insts []*catalog.Instance, ttl uint32) Reply {
 		return q.alias(host, ttl)
 	}
 	if q.qtype == dns.TypeTXT {
-		if rrs := q.text(insts, ttl); len(rrs) > 0 {
+		if rrs := serviceText(q.name.Owner, insts, ttl); len(rrs) > 0 {
 			return Reply{Answer: rrs}
 		}
 	}

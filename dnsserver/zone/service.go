@@ -21,22 +21,22 @@ func (q *query) service() Reply {
 		return q.failed(err)
 	}
 	q.note(st)
-	insts := q.healthy(svc, q.name.Tag)
+	insts := q.z.healthy(svc, q.name.Tag)
 	if len(insts) == 0 {
 		return q.missing()
 	}
 	return q.endpoints(insts, q.z.ttls.of(q.name.Label))
 }
 
-// text gives the metadata of the instances, what several say being said once.
-func (q *query) text(insts []*catalog.Instance, ttl uint32) []dns.RR {
+// serviceText gives the metadata of instances, what several say being said once.
+func serviceText(owner string, insts []*catalog.Instance, ttl uint32) []dns.RR {
 	type attribute struct{ key, value string }
 	seen := newSeenOf[attribute](len(insts))
 	var out []dns.RR
 	for _, i := range insts {
 		for _, k := range slices.Sorted(maps.Keys(i.Service.Meta)) {
 			if v := i.Service.Meta[k]; len(out) <= maxAnswers && seen.add(attribute{k, v}) {
-				out = append(out, &dns.TXT{Hdr: header(q.name.Owner, dns.TypeTXT, ttl), Txt: textOf(k, v)})
+				out = append(out, &dns.TXT{Hdr: header(owner, dns.TypeTXT, ttl), Txt: textOf(k, v)})
 			}
 		}
 	}
@@ -44,7 +44,7 @@ func (q *query) text(insts []*catalog.Instance, ttl uint32) []dns.RR {
 }
 
 // healthy returns the instances that may be answered, in a random order.
-func (q *query) healthy(svc *view.Service, tag string) []*catalog.Instance {
+func (z *Zone) healthy(svc *view.Service, tag string) []*catalog.Instance {
 	if svc == nil {
 		return nil
 	}
@@ -54,7 +54,7 @@ func (q *query) healthy(svc *view.Service, tag string) []*catalog.Instance {
 		case catalog.Critical:
 			continue
 		case catalog.Warning:
-			if q.z.opt.OnlyPassing {
+			if z.opt.OnlyPassing {
 				continue
 			}
 		}
@@ -62,7 +62,7 @@ func (q *query) healthy(svc *view.Service, tag string) []*catalog.Instance {
 			out = append(out, i)
 		}
 	}
-	q.z.shuffle(len(out), func(a, b int) { out[a], out[b] = out[b], out[a] })
+	z.shuffle(len(out), func(a, b int) { out[a], out[b] = out[b], out[a] })
 	return out
 }
 
@@ -220,7 +220,7 @@ func (q *query) srv(insts []*catalog.Instance, ttl uint32) Reply {
 			}
 		}
 		if q.z.opt.NodeMetaTXT && len(i.Node.Meta) > 0 && len(r.Extra) < maxExtra {
-			if owner := nodeName(i.Node.Name, q.datacenter(), q.name.Domain); owner != "" && nodes.add(owner) {
+			if owner := nodeName(i.Node.Name, q.z.datacenterOf(q.name), q.name.Domain); owner != "" && nodes.add(owner) {
 				r.Extra = append(r.Extra, textRRs(owner, i.Node.Meta, ttl)...)
 			}
 		}
@@ -260,12 +260,12 @@ func (q *query) target(i *catalog.Instance, e endpoint) string {
 	}
 	if !e.own {
 		if a, ok := parseIP(i.Node.Address); ok && a == e.addr {
-			if name := nodeName(i.Node.Name, q.datacenter(), q.name.Domain); name != "" {
+			if name := nodeName(i.Node.Name, q.z.datacenterOf(q.name), q.name.Domain); name != "" {
 				return name
 			}
 		}
 	}
-	return addrName(e.addr, q.datacenter(), q.name.Domain)
+	return addrName(e.addr, q.z.datacenterOf(q.name), q.name.Domain)
 }
 
 func clamp16(n int) uint16 { return uint16(min(max(n, 0), 1<<16-1)) }

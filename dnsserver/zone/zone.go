@@ -172,10 +172,10 @@ func (q *query) failed(err error) Reply {
 // note remembers how fresh a part of the reply is.
 func (q *query) note(st view.State) { q.stale = q.stale || st.Stale }
 
-// datacenter is the name of the one that the question is about.
-func (q *query) datacenter() string {
-	if q.z.Remote(q.name) {
-		return q.name.Datacenter
+// datacenterOf is the name of the one that a question is about.
+func (z *Zone) datacenterOf(n Name) string {
+	if z.Remote(n) {
+		return n.Datacenter
 	}
-	return q.z.opt.Datacenter
+	return z.opt.Datacenter
 }

@@ -121,6 +121,9 @@ func StepOwner(s *Script, st *Step) string {
 	switch st.Do {
 	case "http":
 		owner = latest(owner, PathOwner(st.Path))
+		if s.Name == "query-execute" && st.Name == "bound query gone" {
+			owner = latest(owner, "F") // its session ends before
+		}
 	case "cli":
 		if len(st.Args) > 0 {
 			owner = latest(owner, commandOwners[st.Args[0]])

@@ -130,7 +130,7 @@ func TestMembersInTheCatalog(t *testing.T) {
 		reachable = false
 		step("c gone", me, client("c", leader.Left))
 		step("", me, client("c", leader.Left))
-		step("raft + id-s 10.0.0.1:8300 true|s passing|raft + id-r 10.0.0.1:8300 false|r passing", me, server, replica)
+		step("raft + id-s 10.0.0.1:8300 false|s passing|raft + id-r 10.0.0.1:8300 false|r passing", me, server, replica)
 		server.Status = leader.Left
 		step("raft - id-s|s gone|raft + id-r 10.0.0.1:8300 false", me, server, replica)
 		step("c passing|r gone", me, client("c", leader.Alive)) // r was forgotten by the pool

@@ -62,12 +62,13 @@ func (r *Reconciler) member(ctx context.Context, m Member) error {
 	}
 }
 
-// join makes a server part of the raft cluster.
+// join makes a server part of the raft cluster. It gets its vote from autopilot,
+// when it has kept up: one whose data were wiped must not have it before.
 func (r *Reconciler) join(ctx context.Context, m Member) error {
 	if m.Server == nil || r.Cluster == nil || m.ID == r.Self {
 		return nil
 	}
-	return r.Cluster.AddServer(ctx, m.ID, m.address(), !m.Server.NonVoter)
+	return r.Cluster.AddServer(ctx, m.ID, m.address(), false)
 }
 
 func (m Member) address() string { return joinPort(m.Address, m.Server.Port) }
