@@ -224,7 +224,7 @@ func relayModel(t *testing.T, r *rand.Rand) {
 			}
 			history = append(history, now())
 		}
-		time.Sleep(r.N(1500 * time.Millisecond))
+		time.Sleep(time.Duration(r.IntN(1500)) * time.Millisecond)
 		for _, m := range agents {
 			got := ask(t, m, "web")
 			// What is not stale was true within the last three seconds: the steps of

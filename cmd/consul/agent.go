@@ -18,6 +18,7 @@ import (
 
 	"consul.internal/configs"
 	"consul.internal/daemon"
+	"consul.internal/internal/filewatch"
 	"consul.internal/internal/logx"
 	"consul.internal/internal/metrics"
 )
@@ -128,7 +129,7 @@ func (a *app) agent(args []string) (code int, err error) {
 		looking, stop := context.WithCancel(context.Background())
 		changed := make(chan struct{})
 		var wg sync.WaitGroup
-		wg.Go(func() { changes(looking, settings.Paths.Config, changed) })
+		wg.Go(func() { filewatch.Watch(looking, settings.Paths.Config, changed) })
 		defer wg.Wait()
 		defer stop()
 		p.changed = changed

@@ -37,6 +37,7 @@ type Cache struct {
 	recent    *list.List            // the one asked for last in front
 	instances int                   // in all of them
 	followed  int
+	changed   chan struct{} // of one place: the file is behind
 
 	life context.Context
 	stop context.CancelFunc
@@ -56,7 +57,7 @@ type entry struct {
 
 // New makes an empty cache.
 func New(cfg Config, fetch Fetch) *Cache {
-	c := &Cache{cfg: cfg, fetch: fetch, kept: map[key]*list.Element{}, recent: list.New()}
+	c := &Cache{cfg: cfg, fetch: fetch, kept: map[key]*list.Element{}, recent: list.New(), changed: make(chan struct{}, 1)}
 	c.life, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -149,6 +150,9 @@ func (c *Cache) set(k key, a Answer) *entry {
 		c.kept[k] = el
 	}
 	e := el.Value.(*entry)
+	if !ok || !a.same(&e.answer) {
+		c.poke()
+	}
 	c.instances += len(a.Instances) - len(e.answer.Instances)
 	e.answer, e.failed = a, time.Time{}
 	for last := c.recent.Back(); last != el && (len(c.kept) > c.cfg.Names || c.instances > c.cfg.Instances); last = c.recent.Back() {
@@ -161,6 +165,7 @@ func (c *Cache) drop(el *list.Element) {
 	e := c.recent.Remove(el).(*entry)
 	delete(c.kept, e.key)
 	c.instances -= len(e.answer.Instances)
+	c.poke()
 }
 
 func (c *Cache) forget(k key) {

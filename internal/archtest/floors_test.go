@@ -16,6 +16,7 @@ var floors = map[string]float64{
 	"internal/durable":       0.5,
 	"internal/door":          0.5,
 	"internal/filter":        0.5,
+	"internal/filewatch":     0.5,
 	"internal/hclconf":       0.5,
 	"internal/snapfile":      0.5,
 	"internal/rig":           0.5,

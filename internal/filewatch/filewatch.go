@@ -1,4 +1,4 @@
-package main
+package filewatch
 
 import (
 	"context"
@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// changesEvery is how often the files are looked at: soon enough for a person who
+// every is how often the files are looked at: soon enough for a person who
 // has just saved one, and a few system calls.
-const changesEvery = time.Second
+const every = time.Second
 
-// changes sends to out when files, or files in directories, are other than they
+// Watch sends to out when files, or files in directories, are other than they
 // were, and stay so for one look: an editor writes in several steps.
-func changes(ctx context.Context, paths []string, out chan<- struct{}) {
-	tick := time.NewTicker(changesEvery)
+func Watch(ctx context.Context, paths []string, out chan<- struct{}) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	told, last := look(paths), ""
 	for {

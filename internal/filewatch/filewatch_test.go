@@ -1,4 +1,4 @@
-package main
+package filewatch
 
 import (
 	"context"
@@ -25,10 +25,10 @@ func TestChanges(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		out := make(chan struct{}, 8)
-		go changes(ctx, []string{dir}, out)
+		go Watch(ctx, []string{dir}, out)
 		step := func(what string, want int) {
 			t.Helper()
-			time.Sleep(3 * changesEvery)
+			time.Sleep(3 * every)
 			synctest.Wait()
 			if got := len(out); got != want {
 				t.Errorf("%s: told %d times, want %d", what, got, want)

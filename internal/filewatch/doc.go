@@ -1,0 +1,3 @@
+// Package filewatch tells when files have changed, by looking at them now and
+// then. It does not read them.
+package filewatch
