@@ -201,7 +201,7 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	if err := d.views.beyond(life, d); err != nil {
 		return err
 	}
-	if err := d.newLocal(); err != nil {
+	if err := d.newLocal(life); err != nil {
 		return err
 	}
 	d.store.RunLeader(func(ctx context.Context) {
@@ -233,17 +233,19 @@ func (d *Daemon) openClient(life context.Context) error {
 	if err := d.views.mirror(life, d); err != nil {
 		return err
 	}
-	return d.newLocal()
+	return d.newLocal(life)
 }
 
 // newLocal makes the agent's own part, and the way of all edges to the servers.
-func (d *Daemon) newLocal() (err error) {
+func (d *Daemon) newLocal(ctx context.Context) (err error) {
 	var way rpc.Caller = d.router
 	if d.views.names != nil {
 		way = remembered{d.router, d.views.names, d.settings.Node.Datacenter, d.settings.Queries.DefaultTime, d.settings.Queries.MaxTime}
 	}
 	d.caller = newCounting(way, d.opts.Metrics, d.settings.Server.Enabled)
-	d.views.prepare(d)
+	if err := d.views.prepare(ctx, d); err != nil {
+		return err
+	}
 	d.publish()
 	d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: d.caller, Logger: d.log})
 	return err

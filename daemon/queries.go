@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"consul.internal/catalog"
@@ -17,10 +18,14 @@ import (
 // name that nobody asks for any more is let go after that.
 const followWait = 30 * time.Second
 
-// prepare makes what executes prepared queries for DNS.
-func (v *views) prepare(d *Daemon) {
+// prepare makes what executes prepared queries for DNS, and keeps what came of them.
+func (v *views) prepare(ctx context.Context, d *Daemon) error {
 	v.queries = prepared.New(prepared.DefaultConfig(), queries{d}.fetch)
 	d.onClose("prepared queries", v.queries.Close)
+	if dir := d.settings.Paths.DataDir; dir != "" {
+		return v.queries.Open(ctx, filepath.Join(dir, "views", "queries"), d.log.Named("views"))
+	}
+	return nil
 }
 
 // queries executes prepared queries wherever that can be done.

@@ -94,6 +94,13 @@ func TestQueryOnClient(t *testing.T) {
 			want("no server, near", "near-q.query.consul", "NOERROR stale 10.9.0.2")
 		}
 		want("no server, never asked for", "other.query.consul", "SERVFAIL")
+		if err := c.stop(c1); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.start(c1); err != nil {
+			t.Fatal(err)
+		}
+		want("restarted without a server", "web-q.query.consul", "NOERROR stale 10.9.0.2")
 
 		if err := c.start(s1); err != nil {
 			t.Fatal(err)

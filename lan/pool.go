@@ -55,8 +55,20 @@ func New(cfg Config, deps Deps) (*Pool, error) {
 	}
 	p.join = roster.NewJoiner(p.gossip, roster.Resolver{Port: port, Lookup: deps.Lookup, Expand: deps.Expand}, roster.Search{
 		Kind: "LAN", Self: cfg.Identity.Name, Names: cfg.RetryJoin, Every: cfg.RetryInterval, Max: cfg.RetryMax,
+		Apart: p.serverless,
 	}, deps.Logger)
 	return p, nil
+}
+
+// serverless reports that no server is left that this agent could ask: they may
+// be back at other addresses, which the names of retry_join lead to.
+func (p *Pool) serverless() bool {
+	for _, m := range p.gossip.Members() {
+		if m.Status == gossip.StatusAlive && m.Tags["role"] == RoleServer {
+			return false
+		}
+	}
+	return true
 }
 
 // Open binds the ports and begins to look for the pool; it does not wait until

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -155,8 +156,23 @@ func (p *Pool) heard(payload []byte) {
 		p.deps.Logger.Error("the list of removed datacenters is not kept", zap.Error(err))
 	}
 	for _, dc := range fresh {
-		p.expel(dc)
+		if !p.lives(dc) {
+			p.expel(dc)
+			continue
+		}
+		// It came back before this was heard: who lives cannot be taken out.
+		p.deps.Logger.Warn("a datacenter that was removed lives, and stays", zap.String("datacenter", dc))
+		if err := p.gone.set(dc, false); err != nil {
+			p.deps.Logger.Error("the list of removed datacenters is not kept", zap.Error(err))
+		}
+		p.tell()
 	}
+}
+
+func (p *Pool) lives(dc string) bool {
+	return slices.ContainsFunc(p.gossip.Members(), func(m gossip.Member) bool {
+		return m.Tags["dc"] == dc && m.Status == gossip.StatusAlive
+	})
 }
 
 // expel takes all servers of a datacenter out of the pool.
@@ -193,8 +209,8 @@ func (p *Pool) Forget(dc string) error {
 	if err := p.gone.set(dc, true); err != nil {
 		return err
 	}
-	p.expel(dc)
 	p.tell()
+	p.expel(dc)
 	return nil
 }
 

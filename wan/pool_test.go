@@ -110,7 +110,9 @@ func (l *lab) await(within time.Duration, what string, cond func() bool) {
 	for !cond() {
 		if time.Since(began) > within {
 			for name, p := range l.pools {
-				l.t.Logf("%s knows %s", name, alive(p))
+				for _, m := range p.Members() {
+					l.t.Logf("%s: %s is %s", name, m.Name, m.Status)
+				}
 			}
 			l.t.Fatalf("not within %v: %s", within, what)
 		}
@@ -209,6 +211,7 @@ func TestForget(t *testing.T) {
 			return true
 		}
 		l.await(30*time.Second, "nobody knows it", gone)
+		time.Sleep(5 * time.Second)
 		l.open(2, 1, ip(1, 1)) // somebody starts it again; it is not let in
 		for range 60 {
 			time.Sleep(5 * time.Second)

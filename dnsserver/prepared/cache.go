@@ -193,12 +193,7 @@ func (c *Cache) follow(e *entry, ask zone.Ask, index uint64) {
 			return
 		}
 		index = a.Index
-		t := time.NewTimer(c.cfg.Gather)
-		select {
-		case <-c.life.Done():
-		case <-t.C:
-		}
-		t.Stop()
+		c.sleep(c.cfg.Gather)
 	}
 }
 

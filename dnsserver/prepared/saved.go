@@ -64,34 +64,44 @@ func (c *Cache) Open(_ context.Context, path string, log *zap.Logger) error {
 
 // save writes the file after changes, and once more in the end.
 func (c *Cache) save(path string, log *zap.Logger) {
-	pause, ending, failing := saveDelay, false, false
-	for !ending {
+	pause, failing := saveDelay, false
+	for c.life.Err() == nil {
+		behind := false
 		select {
 		case <-c.life.Done():
 		case <-c.changed:
-			c.changed <- struct{}{} // it is still to be written
-		}
-		select {
-		case <-c.life.Done():
-			ending = true
-		case <-time.After(pause):
+			behind = true
+			c.sleep(pause)
 		}
 		select {
 		case <-c.changed:
+			behind = true
 		default:
-			continue // nothing to write
+		}
+		if !behind {
+			continue
 		}
 		began := time.Now()
 		err := c.write(path)
 		pause = max(saveDelay, saveShare*time.Since(began))
-		if err == nil {
-			failing = false
-			continue
+		if err != nil {
+			c.poke()
+			pause = saveRetry
 		}
-		if c.poke(); !failing {
+		if err != nil && !failing {
 			log.Warn("results of prepared queries cannot be kept on disk", zap.Error(err))
 		}
-		failing, pause = true, saveRetry
+		failing = err != nil
+	}
+}
+
+// sleep waits, but not beyond the cache's end.
+func (c *Cache) sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.life.Done():
+	case <-t.C:
 	}
 }
 
@@ -172,4 +182,3 @@ func decode(data []byte) ([]saved, error) {
 func (a *Answer) same(o *Answer) bool {
 	return a.Index == o.Index && a.Index != 0 && a.Datacenter == o.Datacenter && len(a.Instances) == len(o.Instances)
 }
-

@@ -37,7 +37,7 @@ func (p *Pool) Join(ctx context.Context, addrs []string, ignoreOld bool) (int, e
 	}
 	done := make(chan result, 1)
 	if !p.run(func() {
-		n, err := p.serf.Join(there, ignoreOld)
+		n, err := p.serfJoin(there, ignoreOld)
 		done <- result{n, err}
 	}) {
 		return 0, errClosed
@@ -51,6 +51,18 @@ func (p *Pool) Join(ctx context.Context, addrs []string, ignoreOld bool) (int, e
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+}
+
+// serfJoin is serf's Join, one at a time: the library would keep the second one
+// waiting for a lock, which no context ends.
+func (p *Pool) serfJoin(addrs []string, ignoreOld bool) (int, error) {
+	select {
+	case p.joining <- struct{}{}:
+		defer func() { <-p.joining }()
+	case <-p.ctx.Done():
+		return 0, errClosed
+	}
+	return p.serf.Join(addrs, ignoreOld)
 }
 
 // reachable finds out at once who takes connections, since the library tries one

@@ -58,6 +58,7 @@ type Pool struct {
 	opened  bool
 	leaving sync.WaitGroup
 	left    atomic.Bool
+	joining chan struct{} // of one place
 	tagsMu  sync.Mutex
 	tags    map[string]string
 }
@@ -73,7 +74,7 @@ func New(cfg Config, deps Deps) (*Pool, error) {
 	if deps.Logger == nil {
 		deps.Logger = zap.NewNop()
 	}
-	p := &Pool{cfg: cfg, log: deps.Logger, network: deps.Network, queue: newQueue(), tags: maps.Clone(cfg.Tags)}
+	p := &Pool{cfg: cfg, log: deps.Logger, network: deps.Network, queue: newQueue(), joining: make(chan struct{}, 1), tags: maps.Clone(cfg.Tags)}
 	p.guard = newGuard(cfg, deps.Check, deps.Logger)
 	return p, nil
 }
@@ -274,7 +275,7 @@ func (p *Pool) comeBack() {
 		}
 	}
 	if len(peers) > 0 {
-		if _, err := p.serf.Join(peers, true); err != nil && p.ctx.Err() == nil {
+		if _, err := p.serfJoin(peers, true); err != nil && p.ctx.Err() == nil {
 			p.log.Debug("serf: telling the pool of this node's new address", zap.Error(err))
 		}
 	}

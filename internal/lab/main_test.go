@@ -27,13 +27,8 @@ var (
 	binary string // what the tests run
 )
 
-const (
-	// cannotRun is the exit status where the rig cannot work.
-	cannotRun = 3
-	// buildTries and buildPause: another hand may be in the middle of a change.
-	buildTries = 6
-	buildPause = 10 * time.Second
-)
+// cannotRun is the exit status where the rig cannot work.
+const cannotRun = 3
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -67,18 +62,12 @@ func run(m *testing.M) int {
 }
 
 func build(ctx context.Context, to string) error {
-	var err error
-	for range buildTries {
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", to, "consul.internal/cmd/consul")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		var out []byte
-		if out, err = cmd.CombinedOutput(); err == nil {
-			return nil
-		}
-		err = fmt.Errorf("go build ./cmd/consul: %w\n%s", err, out)
-		pause(ctx, buildPause)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, "consul.internal/cmd/consul")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build ./cmd/consul: %w\n%s", err, out)
 	}
-	return err
+	return nil
 }
 
 // pause waits in real time: what is outside the test has no other clock.

@@ -94,10 +94,31 @@ func (j *Joiner) Run(ctx context.Context) {
 				time.Since(j.began).Round(time.Second), j.Max, j.Every, err)
 			return
 		}
-		select {
-		case <-time.After(j.next()):
-		case <-ctx.Done():
+		if !j.rest(ctx, j.next()) {
 			return
+		}
+	}
+}
+
+// lookEvery is how soon it is noticed that this agent has lost the others.
+const lookEvery = time.Second
+
+// rest waits for the next attempt, which is due at once when those are lost who
+// were there. It reports false if ctx ended.
+func (j *Joiner) rest(ctx context.Context, d time.Duration) bool {
+	until := time.Now().Add(d)
+	for {
+		left := time.Until(until)
+		if left <= 0 {
+			return true
+		}
+		if _, alone := j.known(); j.began.IsZero() && len(j.Names) > 0 && (alone || j.apart()) && left < d {
+			return true
+		}
+		select {
+		case <-time.After(min(left, lookEvery)):
+		case <-ctx.Done():
+			return false
 		}
 	}
 }
