@@ -280,7 +280,7 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 	var err error
 	d.dns, err = dnsserver.New(cfg, dnsserver.Deps{
 		Source: d.views.source, Logger: d.log.Named("dns"),
-		Metrics: d.opts.Metrics, Execute: d.views.queries.Execute,
+		Metrics: d.opts.Metrics, Execute: d.views.queries.Execute, Datacenters: d.pools.chart,
 	})
 	if err != nil {
 		return err

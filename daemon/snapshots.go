@@ -34,6 +34,9 @@ func (s snapshots) leader(ctx context.Context, t rpc.Target) (string, error) {
 // begin opens a conversation with the server that is to do it: the leader, or any
 // for a stale save. The server in this process is asked like the others.
 func (s snapshots) begin(ctx context.Context, name string, t rpc.Target, stale bool) (rpc.Conversation, error) {
+	if dc := t.Datacenter; dc != "" && dc != s.d.settings.Node.Datacenter {
+		return s.d.router.StreamIn(ctx, dc, name)
+	}
 	if stale && s.d.srv != nil {
 		return s.converse(ctx, name), nil
 	}

@@ -60,10 +60,13 @@ func (h relay) forward(ctx context.Context, id, method string, in, out any) erro
 	return err
 }
 
-// Converse holds a conversation here: every server can hold each.
+// Converse holds a conversation here, or carries it on to where it belongs.
 func (h relay) Converse(ctx context.Context, name string, c rpc.Conversation) error {
 	if h.r.deps.Local == nil {
 		return fault.Newf(fault.NotFound, "unknown stream %q", name)
+	}
+	if begin, there := h.elsewhere(ctx, name); there {
+		return handOn(ctx, c, begin)
 	}
 	return h.r.deps.Local.Converse(ctx, name, c)
 }

@@ -263,7 +263,7 @@ type promoter struct {
 func (r *promoter) CalculatePromotionsAndDemotions(c *autopilot.Config, st *autopilot.State) autopilot.RaftChanges {
 	changes := r.StablePromoter.CalculatePromotionsAndDemotions(c, st)
 	changes.Promotions = slices.DeleteFunc(changes.Promotions, func(id raft.ServerID) bool {
-		return slices.ContainsFunc(r.p.s.deps.pool(), func(c Candidate) bool { return c.ID == string(id) && c.NonVoter })
+		return r.p.s.deps.replica(string(id))
 	})
 	return changes
 }

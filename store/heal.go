@@ -169,7 +169,7 @@ func (m Members) Heal(ctx context.Context, in *rpc.RaftDemoteRequest) (*rpc.Raft
 		case sv.Suffrage == raft.Voter:
 			voters++
 			voter = voter || string(sv.ID) == in.ID
-		case string(sv.ID) != in.ID:
+		case string(sv.ID) != in.ID && !m.s.deps.replica(string(sv.ID)):
 			return refuse("server %s is catching up; one at a time", sv.ID)
 		}
 	}

@@ -64,6 +64,11 @@ func (d Deps) pool() []Candidate {
 	return d.Pool()
 }
 
+// replica reports that a server shall never have a vote.
+func (d Deps) replica(id string) bool {
+	return slices.ContainsFunc(d.pool(), func(c Candidate) bool { return c.ID == id && c.NonVoter })
+}
+
 // AddServer takes a server in, with a vote or without, or learns its new address;
 // it does nothing where the server stands there so. A voter stays one, and who
 // has no vote gets it from autopilot when it has caught up: at once while

@@ -201,14 +201,14 @@ func (p *Pool) SetTags(tags map[string]string) error {
 	if err := p.usable(); err != nil {
 		return err
 	}
-	p.tagsMu.Lock()
-	start := p.tags[tagStart]
-	p.tags = map[string]string{}
+	p.tags.mu.Lock()
+	start := p.tags.m[tagStart]
+	p.tags.m = map[string]string{}
 	for k, v := range tags {
-		p.tags[k] = v
+		p.tags.m[k] = v
 	}
-	p.tags[tagStart] = start
-	p.tagsMu.Unlock()
+	p.tags.m[tagStart] = start
+	p.tags.mu.Unlock()
 	if err := p.serf.SetTags(p.withStamp(0)); err != nil {
 		return fault.With(fault.Unavailable, err)
 	}

@@ -59,8 +59,20 @@ type Pool struct {
 	leaving sync.WaitGroup
 	left    atomic.Bool
 	joining chan struct{} // of one place
-	tagsMu  sync.Mutex
-	tags    map[string]string
+	tags    ownTags
+}
+
+// ownTags are what this member says of itself.
+type ownTags struct {
+	mu sync.Mutex
+	m  map[string]string
+}
+
+// start is when this life began, as the tags say.
+func (t *ownTags) start() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return readStamp(t.m)
 }
 
 // New makes a pool that does nothing yet.
@@ -74,7 +86,7 @@ func New(cfg Config, deps Deps) (*Pool, error) {
 	if deps.Logger == nil {
 		deps.Logger = zap.NewNop()
 	}
-	p := &Pool{cfg: cfg, log: deps.Logger, network: deps.Network, queue: newQueue(), joining: make(chan struct{}, 1), tags: maps.Clone(cfg.Tags)}
+	p := &Pool{cfg: cfg, log: deps.Logger, network: deps.Network, queue: newQueue(), joining: make(chan struct{}, 1), tags: ownTags{m: maps.Clone(cfg.Tags)}}
 	p.guard = newGuard(cfg, deps.Check, deps.Logger)
 	return p, nil
 }
@@ -161,17 +173,17 @@ func (p *Pool) serfConfig() *serf.Config {
 
 // withStamp adds the start of this life, later than known, to the tags.
 func (p *Pool) withStamp(known int64) map[string]string {
-	p.tagsMu.Lock()
-	defer p.tagsMu.Unlock()
-	tags := maps.Clone(p.tags)
+	p.tags.mu.Lock()
+	defer p.tags.mu.Unlock()
+	tags := maps.Clone(p.tags.m)
 	if tags == nil {
 		tags = map[string]string{}
 	}
-	if known > 0 || p.tags[tagStart] == "" {
+	if known > 0 || p.tags.m[tagStart] == "" {
 		tags[tagStart] = stamp(nextStamp(known))
 	}
 	tags[tagID] = p.cfg.NodeID
-	p.tags = maps.Clone(tags)
+	p.tags.m = maps.Clone(tags)
 	return tags
 }
 
@@ -263,7 +275,7 @@ func (p *Pool) comeBack() {
 	if p.left.Load() {
 		return
 	}
-	if known := p.guard.latest(); known >= p.start() {
+	if known := p.guard.latest(); known >= p.tags.start() {
 		if err := p.serf.SetTags(p.withStamp(known)); err != nil {
 			p.log.Warn("serf: the pool knows a later start of this node", zap.Error(err))
 		}
@@ -279,12 +291,6 @@ func (p *Pool) comeBack() {
 			p.log.Debug("serf: telling the pool of this node's new address", zap.Error(err))
 		}
 	}
-}
-
-func (p *Pool) start() int64 {
-	p.tagsMu.Lock()
-	defer p.tagsMu.Unlock()
-	return readStamp(p.tags)
 }
 
 // Close ends without a word: the others will find this member failed. Leave
