@@ -58,8 +58,15 @@ func (r *Router) ways(dc string, hop int) ([]way, error) {
 // passing is handing on to a datacenter, by a server.
 type passing struct{ datacenter, server string }
 
+// handers remembers who can hand on.
+type handers struct {
+	mu   sync.Mutex
+	via  map[string]string     // by datacenter; who handed a call on last
+	bars map[passing]time.Time // when somebody could not
+}
+
 // bar remembers that a server could not hand on.
-func (r *Router) bar(dc, id string) {
+func (r *handers) bar(dc, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.via[dc] == id {
@@ -77,12 +84,8 @@ func (r *Router) bar(dc, id string) {
 // relays lists who may hand something on: whoever did so last, then the servers
 // of the own datacenter and of others, the nearest first.
 func (r *Router) relays(dc string) []way {
+	last, barred := r.hand.of(dc)
 	r.mu.Lock()
-	last := r.via[dc]
-	barred := map[string]bool{}
-	for p, at := range r.bars {
-		barred[p.server] = barred[p.server] || p.datacenter == dc && time.Since(at) < coolDown
-	}
 	sets := make([]*serverSet, 0, len(r.sets))
 	for name, set := range r.sets {
 		if name != dc {
@@ -141,12 +144,12 @@ func (r *Router) abroad(ctx context.Context, dc string, t *task, hop int) error 
 		}
 		failed := r.askAt(ctx, w.set, w.server, t, next)
 		if w.hands && fault.Of(failed) == fault.NoRoute {
-			r.bar(dc, w.server.ID)
+			r.hand.bar(dc, w.server.ID)
 			continue // it has no way there
 		}
 		if !t.again(failed) {
 			if w.hands && failed == nil {
-				r.handed(dc, w.server.ID)
+				r.hand.handed(dc, w.server.ID)
 			}
 			return failed
 		}
@@ -159,8 +162,19 @@ func (r *Router) abroad(ctx context.Context, dc string, t *task, hop int) error 
 // datacenter itself, so that nothing goes in circles.
 const relayHop = 2
 
+// of is who handed on to a datacenter last, and who cannot.
+func (r *handers) of(dc string) (last string, barred map[string]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	barred = map[string]bool{}
+	for p, at := range r.bars {
+		barred[p.server] = barred[p.server] || p.datacenter == dc && time.Since(at) < coolDown
+	}
+	return r.via[dc], barred
+}
+
 // handed remembers who handed something on.
-func (r *Router) handed(dc, id string) {
+func (r *handers) handed(dc, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.via[dc] = id
@@ -201,7 +215,7 @@ func (r *Router) probe() {
 			list, r.unproven = r.unproven, nil
 			r.mu.Unlock()
 		case <-tick.C:
-			list = r.illAbroad()
+			list = illAbroad(r)
 		}
 		var wg sync.WaitGroup
 		for _, sv := range list {
@@ -213,7 +227,7 @@ func (r *Router) probe() {
 	}
 }
 
-func (r *Router) illAbroad() (list []Server) {
+func illAbroad(r *Router) (list []Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, set := range r.sets {

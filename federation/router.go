@@ -22,8 +22,7 @@ type Router struct {
 
 	mu   sync.Mutex
 	sets map[string]*serverSet // by datacenter; that of the own one always exists
-	via  map[string]string     // by datacenter; who handed a call on last
-	bars map[passing]time.Time // when somebody could not hand on
+	hand handers
 
 	unproven []Server      // of other datacenters: nobody has asked them yet
 	fresh    chan struct{} // of one place: there are some
@@ -50,7 +49,7 @@ func New(cfg Config, deps Deps) (*Router, error) {
 	r := &Router{
 		cfg: cfg, deps: deps,
 		pool: pool{dial: deps.Dial, conns: map[string]*remote.Conn{}},
-		sets: map[string]*serverSet{cfg.Datacenter: newServerSet(false)}, fresh: make(chan struct{}, 1), via: map[string]string{}, bars: map[passing]time.Time{},
+		sets: map[string]*serverSet{cfg.Datacenter: newServerSet(false)}, fresh: make(chan struct{}, 1), hand: handers{via: map[string]string{}, bars: map[passing]time.Time{}},
 	}
 	r.life, r.stop = context.WithCancel(context.Background())
 	return r, nil

@@ -118,7 +118,7 @@ func (w *watched) Recv(into any) error {
 	case w.ctx.Err() == nil && !errors.Is(err, context.Canceled):
 		w.r.judge(w.way.set, w.way.server, err)
 		if w.way.hands {
-			w.r.bar(w.dc, w.way.server.ID) // it has no way there, for a while
+			w.r.hand.bar(w.dc, w.way.server.ID) // it has no way there, for a while
 		}
 	case errors.Is(context.Cause(w.ctx), fault.Unavailable): // whoever listened has given the server up
 		w.way.set.pass(w.way.server.ID, true)

@@ -20,22 +20,22 @@ func (m *Mirror) ask(ctx context.Context, s Subject) (*held, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.index.lacks(hash, m.entries[s], m.cfg.StaleAfter) {
-		if !m.doubt() {
+		if !doubt(m) {
 			m.dropAbsent(s)
 			return m.index.absent, nil
 		}
 		absent := m.index.absent
-		h, err := m.demand(ctx, s)
+		h, err := demand(ctx, m, s)
 		if err != nil {
 			return absent, nil
 		}
 		return h, nil
 	}
-	return m.demand(ctx, s)
+	return demand(ctx, m, s)
 }
 
 // doubt reports whether it may be asked after a name that the index lacks.
-func (m *Mirror) doubt() bool {
+func doubt(m *Mirror) bool {
 	if now := time.Now(); now.Sub(m.doubted) >= time.Second {
 		m.doubted, m.doubts = now, 0
 	}
@@ -44,7 +44,7 @@ func (m *Mirror) doubt() bool {
 }
 
 // demand follows a name and waits a little for the first answer. mu is held.
-func (m *Mirror) demand(ctx context.Context, s Subject) (*held, error) {
+func demand(ctx context.Context, m *Mirror, s Subject) (*held, error) {
 	e, err := m.want(s)
 	if err != nil {
 		return nil, err
@@ -249,7 +249,7 @@ func (m *Mirror) remove(e *entry, failed error) {
 		if errors.Is(failed, fault.Denied) {
 			why = EndDenied
 		}
-		m.dropFollowers(e, why)
+		crowd{m}.dropFollowers(e, why)
 	}
 	m.unfollow(e)
 	if h := e.held.Load(); h != nil && !h.absent() && !h.token.before(m.index.dropped) {
@@ -355,17 +355,17 @@ func (m *Mirror) sweep() {
 			return
 		case now := <-t.C:
 			m.mu.Lock()
-			m.sweepPending(now)
+			sweepPending(m, now)
 			if now.Sub(idle) >= m.cfg.Idle/8 { // often enough for a limit that is not exact
 				idle = now
-				m.sweepIdle(now)
+				sweepIdle(m, now)
 			}
 			m.mu.Unlock()
 		}
 	}
 }
 
-func (m *Mirror) sweepPending(now time.Time) {
+func sweepPending(m *Mirror, now time.Time) {
 	const grace = 2 * time.Second // a person's second try
 	for e := range m.pending {
 		if e.waiters == 0 && e.pins == 0 && now.Sub(e.since) > grace {
@@ -374,7 +374,7 @@ func (m *Mirror) sweepPending(now time.Time) {
 	}
 }
 
-func (m *Mirror) sweepIdle(now time.Time) {
+func sweepIdle(m *Mirror, now time.Time) {
 	limit := now.Add(-m.cfg.Idle).Unix()
 	for _, e := range m.entries {
 		if e.following.Load() && e.waiters == 0 && e.pins == 0 && e.held.Load() != nil && e.used.Load() < limit {

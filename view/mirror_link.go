@@ -159,7 +159,7 @@ func (u *uplink) attach(s Session) *link {
 	u.m.count.Sessions++
 	u.outbox = nil
 	u.link.Store(l)
-	u.m.relink()
+	crowd{u.m}.relink()
 	u.renew(u.m.index.entry)
 	for e := range u.m.pending {
 		u.renew(e)
@@ -189,7 +189,7 @@ func (u *uplink) detach() {
 	defer u.m.mu.Unlock()
 	u.link.Store(nil)
 	u.outbox = nil
-	u.m.unlinked()
+	crowd{u.m}.unlinked()
 }
 
 // enqueue notes that there is something to be sent about an entry.

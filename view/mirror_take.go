@@ -91,7 +91,7 @@ func (m *Mirror) takeBeat(l *link, t Token, asOf time.Time) {
 	l.beat.Store(&beat{t, asOf})
 	m.last = &held{token: t, asOf: asOf}
 	m.floor.raise(t)
-	m.beaten(first)
+	crowd{m}.beaten(first)
 }
 
 func (m *Mirror) takeEnd(e *entry, why string) error {
@@ -99,7 +99,7 @@ func (m *Mirror) takeEnd(e *entry, why string) error {
 	case EndDenied:
 		if e == m.index.entry {
 			m.index.hashes, m.index.absent, e.seq = nil, nil, 0
-			m.indexed(true, nil, nil)
+			crowd{m}.indexed(true, nil, nil)
 			return nil
 		}
 		e.seq = 0 // the server has ended it
@@ -187,13 +187,13 @@ func (m *Mirror) takeIndex(l *link, e *Event, asOf time.Time) error {
 		x.entry.following.Store(false)
 		x.entry.seq, x.entry.stop = 0, true
 		m.up.enqueue(x.entry)
-		m.indexed(true, nil, nil)
+		crowd{m}.indexed(true, nil, nil)
 		return nil
 	}
 	x.absent = &held{token: e.Token, changed: e.Token.Index, asOf: asOf, link: l}
 	m.last = x.absent
 	m.floor.raise(e.Token)
-	m.indexed(e.Reset, e.Added, e.Removed)
+	crowd{m}.indexed(e.Reset, e.Added, e.Removed)
 	return nil
 }
 
@@ -219,7 +219,7 @@ func (m *Mirror) hold(e *entry, old, now *held) []*entry {
 		}
 	}
 	e.tell()
-	m.followed(e)
+	crowd{m}.followed(e)
 	return victims
 }
 

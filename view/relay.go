@@ -77,8 +77,12 @@ type indexNews struct {
 // then it gets the whole again.
 const maxIndexNews = 4096
 
+// crowd is who follows a mirror from elsewhere. The mirror's mu is held.
+type crowd struct{ m *Mirror }
+
 // followed tells those who follow an entry that it may have changed.
-func (m *Mirror) followed(e *entry) {
+func (c crowd) followed(e *entry) {
+	m := c.m
 	for p := range e.passages {
 		p.confirmed(m.up.current(e.held.Load()))
 		p.session.dirty(p)
@@ -95,7 +99,8 @@ func (p *passage) confirmed(current bool) {
 
 // relink has all that was told count as not confirmed, since the mirror has
 // begun a new session.
-func (m *Mirror) relink() {
+func (c crowd) relink() {
+	m := c.m
 	for s := range m.relayed {
 		for _, p := range s.follows {
 			if p.told && !p.behind {
@@ -108,7 +113,8 @@ func (m *Mirror) relink() {
 
 // unlinked ends the sessions that live only as long as the mirror's own. To the
 // others what was known must do.
-func (m *Mirror) unlinked() {
+func (c crowd) unlinked() {
+	m := c.m
 	for s := range m.relayed {
 		for _, p := range s.follows {
 			if !p.told {
@@ -123,7 +129,7 @@ func (m *Mirror) unlinked() {
 }
 
 // dropFollowers ends a subject for all who follow it, when the mirror forgets it.
-func (m *Mirror) dropFollowers(e *entry, why string) {
+func (c crowd) dropFollowers(e *entry, why string) {
 	for p := range e.passages {
 		s := p.session
 		s.drop(p)
@@ -132,7 +138,8 @@ func (m *Mirror) dropFollowers(e *entry, why string) {
 }
 
 // indexed tells those who follow the name index what became of it.
-func (m *Mirror) indexed(reset bool, added, removed []uint64) {
+func (c crowd) indexed(reset bool, added, removed []uint64) {
+	m := c.m
 	m.index.all = nil
 	for s := range m.relayed {
 		p := s.follows[Subject{Kind: KindIndex}]

@@ -294,7 +294,8 @@ func (x *nameIndex) everyName() []uint64 {
 }
 
 // beaten has sessions look again at what waits, and pass a first heartbeat on at once.
-func (m *Mirror) beaten(first bool) {
+func (c crowd) beaten(first bool) {
+	m := c.m
 	now := time.Now()
 	for s := range m.relayed {
 		for _, p := range s.follows {

@@ -88,6 +88,13 @@ func (f *forgotten) admits(dc string) bool {
 	return false
 }
 
+// has reports whether a datacenter was removed.
+func (f *forgotten) has(dc string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.marks[dc].Gone
+}
+
 func (f *forgotten) some() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

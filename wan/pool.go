@@ -203,6 +203,9 @@ func (p *Pool) Forget(dc string) error {
 			}
 		}
 	}
+	if !known && p.gone.has(dc) {
+		return nil // it is done, or about to be
+	}
 	if !known {
 		return fault.Newf(fault.NotFound, "no datacenter %q is known", dc)
 	}

@@ -95,6 +95,9 @@ func (p *Pool) reachable(ctx context.Context, addrs []string) (there []string, e
 	return there, errs
 }
 
+// hungUp is what it means that the other end ends a join.
+const hungUp = "the other end hung up: it is no gossip port of this kind of pool, or it has another key or refuses this agent; its log tells"
+
 // joinError says what the library's error means.
 func joinError(err error) error {
 	if err == nil {
@@ -105,8 +108,9 @@ func joinError(err error) error {
 		{"No installed keys could decrypt", "the gossip keys differ: this agent has none of the keys that the other encrypts with (-encrypt)"},
 		{"encryption is configured but remote state is not encrypted", "this agent has a gossip key (-encrypt) and the other has none"},
 		{"remote state is encrypted and encryption is not configured", "the other agent has a gossip key (-encrypt) and this one has none"},
-		{"EOF", "the other end hung up: it is no gossip port of this kind of pool, or it has another key or refuses this agent; its log tells"},
-		{"connection reset", "the other end hung up: it is no gossip port of this kind of pool, or it has another key or refuses this agent; its log tells"},
+		{"EOF", hungUp},
+		{"broken pipe", hungUp},
+		{"connection reset", hungUp},
 	} {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(c.sign)) {
 			return fault.Newf(fault.Denied, "%s: %w", c.means, err)
