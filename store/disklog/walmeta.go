@@ -61,8 +61,12 @@ func (m *walMeta) Load(string) (types.PersistentState, error) {
 	if m.doc.Stable == nil {
 		m.doc.Stable = map[string][]byte{}
 	}
-	mended, err := mendTail(dir, m.doc.State, m.acked)
-	if err != nil || mended.NextSegmentID == m.doc.State.NextSegmentID {
+	indexed, cut, err := indexCut(dir, m.doc.State)
+	if err != nil {
+		return m.doc.State, err
+	}
+	mended, err := mendTail(dir, indexed, m.acked)
+	if err != nil || !cut && mended.NextSegmentID == m.doc.State.NextSegmentID {
 		return m.doc.State, err
 	}
 	return mended, m.save(metaDoc{State: mended, Stable: m.doc.Stable})

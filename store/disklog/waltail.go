@@ -62,6 +62,60 @@ func mendTail(dir string, st types.PersistentState, acked uint64) (types.Persist
 	return types.PersistentState{NextSegmentID: st.NextSegmentID + 1, Segments: segments}, nil
 }
 
+// indexCut gives an index to each segment that was cut: where a follower drops
+// entries that its new leader does not have, raft-wal 0.4.0 notes the segment as
+// full, writes no index of its entries, and cannot read it again after a restart.
+// The index is written behind the last batch that holds, where nothing is, and
+// then noted; a segment that lacks noted entries is left to replay to refuse.
+func indexCut(dir string, st types.PersistentState) (types.PersistentState, bool, error) {
+	changed := false
+	for i, info := range st.Segments {
+		if info.SealTime.IsZero() || info.IndexStart != 0 {
+			continue
+		}
+		path := filepath.Join(dir, segment.FileName(info))
+		start, err := writeIndex(path, info.MaxIndex-info.BaseIndex+1)
+		if err != nil {
+			return st, false, fmt.Errorf("index %s: %w", path, err)
+		}
+		if start == 0 {
+			continue
+		}
+		if !changed {
+			st.Segments, changed = append([]types.SegmentInfo(nil), st.Segments...), true
+		}
+		st.Segments[i].IndexStart = start
+	}
+	return st, changed, nil
+}
+
+// writeIndex writes the index of a segment that should hold so many entries, and
+// returns where it begins; 0 where the segment holds fewer, or is not there.
+func writeIndex(path string, want uint64) (uint64, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	t, err := readTail(f)
+	if err != nil || t.entries < want {
+		return 0, err
+	}
+	frame := make([]byte, frameHeader, frameHeader+(len(t.offsets)*4+frameHeader-1)/frameHeader*frameHeader)
+	frame[0] = segment.FrameIndex
+	binary.LittleEndian.PutUint32(frame[4:], uint32(4*t.entries))
+	for _, at := range t.offsets[:t.entries] {
+		frame = binary.LittleEndian.AppendUint32(frame, uint32(at))
+	}
+	if _, err := f.WriteAt(frame[:len(frame)], t.end); err != nil {
+		return 0, err
+	}
+	return uint64(t.end) + frameHeader, f.Sync()
+}
+
 // blank makes a file end in zeros from an offset on, keeping its size.
 func blank(f *os.File, from int64) error {
 	fi, err := f.Stat()
@@ -73,9 +127,10 @@ func blank(f *os.File, from int64) error {
 
 // tail is what raft-wal will find in a segment that is written to.
 type tail struct {
-	entries uint64 // up to the last batch that holds
-	end     int64  // offset after that batch
-	index   int64  // offset of the index at the end of a full segment, 0 = there is none
+	entries uint64  // up to the last batch that holds
+	end     int64   // offset after that batch
+	index   int64   // offset of the index at the end of a full segment, 0 = there is none
+	offsets []int64 // of all entries that were found
 }
 
 const (
@@ -95,6 +150,7 @@ func readTail(f *os.File) (tail, error) {
 		prev, last batch
 		index      int64
 		entries    uint64
+		offsets    []int64
 		head       [frameHeader]byte
 	)
 	for at := int64(segmentHeader); ; {
@@ -107,6 +163,7 @@ func readTail(f *os.File) (tail, error) {
 		switch head[0] {
 		case segment.FrameEntry:
 			entries++
+			offsets = append(offsets, at)
 			size = int64(value)
 		case segment.FrameIndex:
 			index = at + frameHeader
@@ -128,6 +185,6 @@ func readTail(f *os.File) (tail, error) {
 			last = prev
 		}
 	}
-	last.index = index
+	last.index, last.offsets = index, offsets
 	return last.tail, nil
 }
