@@ -10,6 +10,9 @@ import (
 // first seconds, and come back: one cluster, and all that was acknowledged.
 func TestPowerCutWhileForming(t *testing.T) {
 	step := 200 * time.Millisecond
+	if underRace {
+		step = 600 * time.Millisecond
+	}
 	if *allOrders {
 		step = 20 * time.Millisecond
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -29,8 +30,9 @@ type lab struct {
 	net   *memnet.Net
 	dir   string
 	pools map[string]*Pool // by name, as n1.dc1
-	near  map[string][]roster.Server
-	flaps atomic.Int64 // members that failed, as anybody saw it
+	mu    sync.Mutex
+	near  map[string][]roster.Server // guarded by mu
+	flaps atomic.Int64               // members that failed, as anybody saw it
 }
 
 func newLab(t *testing.T) *lab {
@@ -57,7 +59,11 @@ func (l *lab) open(dc, i int, join ...string) *Pool {
 	c := l.config(dc, i, join...)
 	name := c.Identity.Datacenter
 	p, err := New(c, Deps{
-		Logger: zap.NewNop(), Network: l.net.Host(ip(dc, i)), Nearby: func() []roster.Server { return l.near[name] },
+		Logger: zap.NewNop(), Network: l.net.Host(ip(dc, i)), Nearby: func() []roster.Server {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return slices.Clone(l.near[name])
+		},
 	})
 	if err != nil {
 		l.t.Fatal(err)
@@ -67,9 +73,11 @@ func (l *lab) open(dc, i int, join ...string) *Pool {
 		l.t.Fatal(err)
 	}
 	l.pools[c.name()] = p
+	l.mu.Lock()
 	l.near[name] = append(l.near[name], roster.Server{
 		ID: c.Identity.ID, Name: c.Identity.Name, Datacenter: name, Status: gossip.StatusAlive, WAN: c.Gossip.Bind,
 	})
+	l.mu.Unlock()
 	p.wg.Go(func() {
 		for {
 			select {
