@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -173,6 +174,12 @@ func (s *Syncer) compare(ctx context.Context) error {
 	checks, err := rpc.Call(ctx, s.deps.Caller, rpc.HealthNode, req)
 	if err != nil {
 		return err
+	}
+	if n := node.Node; n != nil && n.ID != "" && !strings.EqualFold(n.ID, s.cfg.NodeID) {
+		// Another node has this name: what is registered there is not ours to take
+		// away. Registering our own tells who may have the name.
+		s.state.compare(nil, nil, nil)
+		return nil
 	}
 	s.state.compare(node.Node, node.Services, checks.Checks)
 	return nil

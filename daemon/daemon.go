@@ -211,7 +211,7 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 			return
 		}
 		r := &leader.Reconciler{
-			Caller: d.srv, Self: d.nodeID, Cluster: d.store.Members(), Members: d.pools.forLeader, Changed: d.pools.changed,
+			Caller: d.srv, Self: d.nodeID, Cluster: d.store.Members(), ClusterID: d.store.ClusterID, Members: d.pools.forLeader, Changed: d.pools.changed,
 			Reachable: d.pools.reachable, Opened: d.pools.opened, Forget: s.Gossip.ReconnectTimeout, Log: log,
 		}
 		r.Run(ctx)

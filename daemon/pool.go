@@ -257,11 +257,13 @@ func (p *pools) forLeader() []leader.Member {
 			lm.Status = leader.Alive
 		case gossip.StatusFailed:
 			lm.Status = leader.Failed
+		case gossip.StatusLeaving:
+			lm.Status = leader.Leaving
 		default:
 			lm.Status = leader.Left
 		}
 		if sv := m.Server; sv != nil {
-			lm.Server = &leader.ServerInfo{Port: int(sv.Addr.Port()), NonVoter: sv.NonVoter, Version: versionOf(sv.Build)}
+			lm.Server = &leader.ServerInfo{Port: int(sv.Addr.Port()), NonVoter: sv.NonVoter, Version: versionOf(sv.Build), Cluster: sv.Cluster}
 		}
 		out = append(out, lm)
 	}

@@ -49,6 +49,8 @@ type Reconciler struct {
 	Reachable func(context.Context, Member) bool
 	// Cluster is nil where there is nothing to join.
 	Cluster Cluster
+	// ClusterID of the raft cluster that this server leads; nil = not asked.
+	ClusterID func() string
 	// Opened is since when the pool has been meeting members.
 	Opened time.Time
 	// Forget is how long a member is remembered that the pool has never met.
@@ -116,7 +118,10 @@ func (r *Reconciler) Reconcile(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, m := range members {
 		known[catalog.Fold(m.Name)] = true
-		if m.Status == Failed {
+		if m.Status == Leaving {
+			r.later(m.Name)
+		}
+		if m.Status == Failed || m.Status == Leaving {
 			continue
 		}
 		if ctx.Err() != nil {

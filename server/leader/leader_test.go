@@ -131,6 +131,13 @@ func TestMembersInTheCatalog(t *testing.T) {
 		step("c gone", me, client("c", leader.Left))
 		step("", me, client("c", leader.Left))
 		step("raft + id-s 10.0.0.1:8300 false|s passing|raft + id-r 10.0.0.1:8300 false|r passing", me, server, replica)
+		foreign := client("f", leader.Alive)
+		foreign.Server = &leader.ServerInfo{Port: 8300, Cluster: "another"}
+		r.ClusterID = func() string { return "ours" }
+		step("raft + id-s 10.0.0.1:8300 false|raft + id-r 10.0.0.1:8300 false|f passing", me, server, replica, foreign)
+		step("raft + id-s 10.0.0.1:8300 false|raft + id-r 10.0.0.1:8300 false|f gone", me, server, replica)
+		server.Status = leader.Leaving
+		step("raft + id-r 10.0.0.1:8300 false", me, server, replica)
 		server.Status = leader.Left
 		step("raft - id-s|s gone|raft + id-r 10.0.0.1:8300 false", me, server, replica)
 		step("c passing|r gone", me, client("c", leader.Alive)) // r was forgotten by the pool

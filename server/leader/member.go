@@ -22,6 +22,8 @@ const (
 	Failed
 	// Left members went by their own will, or were taken out; they leave the catalog.
 	Left
+	// Leaving members will be one or the other soon; nothing is done meanwhile.
+	Leaving
 )
 
 // Member is a member of the pool as the catalog needs it.
@@ -38,6 +40,7 @@ type ServerInfo struct {
 	Port     int // of RPC and raft
 	NonVoter bool
 	Version  string
+	Cluster  string // ID of the raft cluster that it belongs to, "" = none known
 }
 
 // Texts of the node check, as users grep for them.
@@ -66,6 +69,11 @@ func (r *Reconciler) member(ctx context.Context, m Member) error {
 // when it has kept up: one whose data were wiped must not have it before.
 func (r *Reconciler) join(ctx context.Context, m Member) error {
 	if m.Server == nil || r.Cluster == nil || m.ID == r.Self {
+		return nil
+	}
+	if theirs := m.Server.Cluster; theirs != "" && r.ClusterID != nil && r.ClusterID() != "" && theirs != r.ClusterID() {
+		r.Log.Error("a server of another raft cluster is in the pool of this datacenter; it is not taken in: give it an empty data directory, or another datacenter",
+			zap.String("server", m.Name), zap.String("cluster", theirs))
 		return nil
 	}
 	return r.Cluster.AddServer(ctx, m.ID, m.address(), false)

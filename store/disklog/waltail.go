@@ -110,7 +110,7 @@ func writeIndex(path string, want uint64) (uint64, error) {
 	for _, at := range t.offsets[:t.entries] {
 		frame = binary.LittleEndian.AppendUint32(frame, uint32(at))
 	}
-	if _, err := f.WriteAt(frame[:len(frame)], t.end); err != nil {
+	if _, err := f.WriteAt(frame, t.end); err != nil {
 		return 0, err
 	}
 	return uint64(t.end) + frameHeader, f.Sync()
