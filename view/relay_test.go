@@ -147,11 +147,13 @@ func TestRelayDirect(t *testing.T) {
 		s := newServer()
 		s.apply(5, set("a", "w", "web", ""))
 		far := newNetwork(s)
+		far.isolate(true)
 		near := newRelays(t, 1, far)
 		if _, err := near.list[0].Session(t.Context(), true); !errors.Is(err, fault.Unavailable) {
 			t.Errorf("not connected yet: %v", err)
 		}
-		time.Sleep(time.Second)
+		far.isolate(false)
+		time.Sleep(3 * time.Second)
 		ses, err := near.list[0].Session(t.Context(), true)
 		if err != nil {
 			t.Fatal(err)
