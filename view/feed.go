@@ -274,10 +274,8 @@ func (f *Feed) Session(ctx context.Context) (Session, error) {
 }
 
 func (f *Feed) session(ctx context.Context) (*feedSession, error) {
-	s := &feedSession{
-		feed: f, ctx: ctx, ended: make(chan struct{}), wake: make(chan struct{}, 1),
-		follows: map[Subject]*follow{}, nextBeat: time.Now(),
-	}
+	s := &feedSession{feed: f, ctx: ctx, follows: map[Subject]*follow{}}
+	s.open()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {

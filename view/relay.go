@@ -2,7 +2,6 @@ package view
 
 import (
 	"context"
-	"time"
 
 	"consul.internal/internal/fault"
 )
@@ -33,10 +32,8 @@ func (r *Relay) Session(ctx context.Context, direct bool) (Session, error) {
 
 func (r *Relay) session(ctx context.Context, direct bool) (*relaySession, error) {
 	m := r.m
-	s := &relaySession{
-		m: m, cfg: r.cfg, ctx: ctx, direct: direct, ended: make(chan struct{}), wake: make(chan struct{}, 1),
-		follows: map[Subject]*passage{}, nextBeat: time.Now(),
-	}
+	s := &relaySession{m: m, cfg: r.cfg, ctx: ctx, direct: direct, follows: map[Subject]*passage{}}
+	s.open()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch l := m.up.link.Load(); {
@@ -53,16 +50,10 @@ func (r *Relay) session(ctx context.Context, direct bool) (*relaySession, error)
 
 // passage is one subject of a session of a Relay.
 type passage struct {
+	told
 	session *relaySession
-	subject Subject
-	seq     uint64
-	entry   *entry    // nil: the name index
-	from    Token     // what the follower said it knows; counts until the first answer
-	whole   bool      // it only says what must be known
-	until   time.Time // how long a source that knows less is borne with
-	told    bool      // the first answer has been given
-	queued  bool
-	behind  bool // told, but not confirmed since the mirror has a new session
+	entry   *entry // nil: the name index
+	behind  bool   // told, but not confirmed since the mirror has a new session
 	last    *held
 	index   indexNews // what is to be told of the name index
 }
@@ -85,7 +76,7 @@ func (c crowd) followed(e *entry) {
 	m := c.m
 	for p := range e.passages {
 		p.confirmed(m.up.current(e.held.Load()))
-		p.session.dirty(p)
+		p.session.mark(p)
 	}
 }
 
@@ -103,7 +94,7 @@ func (c crowd) relink() {
 	m := c.m
 	for s := range m.relayed {
 		for _, p := range s.follows {
-			if p.told && !p.behind {
+			if p.given && !p.behind {
 				p.behind = true
 				s.behind++
 			}
@@ -117,8 +108,8 @@ func (c crowd) unlinked() {
 	m := c.m
 	for s := range m.relayed {
 		for _, p := range s.follows {
-			if !p.told {
-				s.dirty(p)
+			if !p.given {
+				s.mark(p)
 			}
 		}
 		if s.direct {
@@ -158,7 +149,7 @@ func (c crowd) indexed(reset bool, added, removed []uint64) {
 		} else if !n.reset {
 			n.add(added, removed)
 		}
-		s.dirty(p)
+		s.mark(p)
 	}
 }
 

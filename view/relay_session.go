@@ -2,7 +2,6 @@ package view
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -16,18 +15,12 @@ type relaySession struct {
 	cfg    FeedConfig
 	ctx    context.Context
 	direct bool
-	ended  chan struct{}
 	once   sync.Once
-	wake   chan struct{} // of one place: there may be something to receive
+	outbox[*passage]
 
-	follows  map[Subject]*passage
-	behind   int // subjects that were told and are not confirmed
-	queue    []*passage
-	ends     []Event
-	parts    []Event
-	nextBeat time.Time
-	beat     *pulse
-	over     error // why the session ends
+	follows map[Subject]*passage
+	behind  int   // subjects that were told and are not confirmed
+	over    error // why the session ends
 }
 
 // Send takes an Ask.
@@ -50,7 +43,7 @@ func (s *relaySession) Send(a Ask) error {
 	if len(s.follows) >= s.cfg.Subjects {
 		return s.end(Event{Subject: a.Subject, Seq: a.Seq, End: EndLimit})
 	}
-	p := &passage{session: s, subject: a.Subject, seq: a.Seq, from: a.From, whole: a.Whole}
+	p := &passage{told: told{subject: a.Subject, seq: a.Seq, from: a.From, whole: a.Whole}, session: s}
 	if a.Subject.Kind == KindIndex {
 		if !m.index.entry.following.Load() {
 			return s.end(Event{Subject: a.Subject, Seq: a.Seq, End: EndLimit})
@@ -72,16 +65,7 @@ func (s *relaySession) Send(a Ask) error {
 		p.entry = e
 	}
 	s.follows[a.Subject] = p
-	s.dirty(p)
-	return nil
-}
-
-func (s *relaySession) end(e Event) error {
-	if len(s.ends) >= maxEnds {
-		return fault.Newf(fault.RateLimited, "too many subjects were asked for")
-	}
-	s.ends = append(s.ends, e)
-	s.poke()
+	s.mark(p)
 	return nil
 }
 
@@ -92,15 +76,7 @@ func (s *relaySession) drop(p *passage) {
 		p.behind = false
 		s.behind--
 	}
-	if i := slices.Index(s.queue, p); i >= 0 {
-		s.queue = slices.Delete(s.queue, i, i+1)
-		if s.beat != nil && i < s.beat.after {
-			s.beat.after--
-		}
-	}
-	if len(s.parts) > 0 && s.parts[0].Seq == p.seq && s.parts[0].Subject == p.subject {
-		s.parts = nil
-	}
+	s.unmark(p)
 	if e := p.entry; e != nil {
 		delete(e.passages, p)
 		e.pins--
@@ -108,47 +84,9 @@ func (s *relaySession) drop(p *passage) {
 	}
 }
 
-// dirty marks a subject to be told.
-func (s *relaySession) dirty(p *passage) {
-	if p.queued {
-		return
-	}
-	p.queued = true
-	s.queue = append(s.queue, p)
-	s.poke()
-}
-
-func (s *relaySession) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
 // Recv returns the next event.
 func (s *relaySession) Recv() (Event, error) {
-	var timer *time.Timer
-	for {
-		e, again, err := s.next()
-		if err != nil || again.IsZero() {
-			return e, err
-		}
-		if timer == nil {
-			timer = time.NewTimer(time.Until(again))
-			defer timer.Stop()
-		} else {
-			timer.Reset(time.Until(again))
-		}
-		select {
-		case <-s.wake:
-		case <-timer.C:
-		case <-s.ended:
-		case <-s.m.life.Done():
-			_ = s.Close() // has no errors
-		case <-s.ctx.Done():
-			_ = s.Close() // has no errors
-		}
-	}
+	return s.receive(s.ctx.Done(), s.m.life.Done(), s.Close, s.next)
 }
 
 // next returns the next event, or when to look again at the latest.
@@ -161,33 +99,13 @@ func (s *relaySession) next() (e Event, again time.Time, err error) {
 	}
 	now := time.Now()
 	for {
-		if len(s.ends) > 0 {
-			e, s.ends = s.ends[0], s.ends[1:]
+		if e, ok := s.due(now, s.cfg.Heartbeat, s.pulse); ok {
 			return e, time.Time{}, nil
 		}
-		if len(s.parts) > 0 {
-			e, s.parts = s.parts[0], s.parts[1:]
-			return e, time.Time{}, nil
-		}
-		if s.beat == nil && !now.Before(s.nextBeat) {
-			s.beat = s.pulse(now)
-		}
-		if b := s.beat; b != nil && b.after == 0 {
-			s.beat, s.nextBeat = nil, now.Add(s.cfg.Heartbeat)
-			return Event{Heartbeat: true, Token: b.token, LeaderAge: b.age + now.Sub(b.at)}, time.Time{}, nil
-		}
-		if len(s.queue) == 0 {
+		p, ok := s.take()
+		if !ok {
 			return Event{}, s.nextBeat, nil
 		}
-		p := s.queue[0]
-		s.queue[0] = nil
-		if s.queue = s.queue[1:]; len(s.queue) == 0 {
-			s.queue = nil
-		}
-		if s.beat != nil {
-			s.beat.after--
-		}
-		p.queued = false
 		s.parts = s.tell(p, now)
 	}
 }
@@ -196,7 +114,7 @@ func (s *relaySession) next() (e Event, again time.Time, err error) {
 // that this server lives while the mirror has no session, or has not confirmed
 // in it all that was told here.
 func (s *relaySession) pulse(now time.Time) *pulse {
-	p := &pulse{at: now, after: len(s.queue)}
+	p := &pulse{}
 	l := s.m.up.link.Load()
 	if l == nil || s.behind > 0 {
 		return p
@@ -222,7 +140,7 @@ func (s *relaySession) known(p *passage, now time.Time) *held {
 	if connected && !m.up.current(h) {
 		return nil // in a moment there is better
 	}
-	if p.told || !h.resume().before(p.from) || p.entry == nil && p.whole {
+	if p.given || !h.resume().before(p.from) || p.entry == nil && p.whole {
 		return h
 	}
 	if !connected {
@@ -247,8 +165,8 @@ func (s *relaySession) tell(p *passage, now time.Time) []Event {
 	}
 	st := h.state(now, s.m.cfg.StaleAfter)
 	e := Event{Subject: p.subject, Seq: p.seq, Token: h.resume(), LeaderAge: st.Age}
-	first, last := !p.told, p.last
-	p.told, p.last = true, h
+	first, last := !p.given, p.last
+	p.given, p.last = true, h
 	if p.entry == nil {
 		return s.tellIndex(p, e, first, h)
 	}
@@ -299,8 +217,8 @@ func (c crowd) beaten(first bool) {
 	now := time.Now()
 	for s := range m.relayed {
 		for _, p := range s.follows {
-			if !p.told {
-				s.dirty(p)
+			if !p.given {
+				s.mark(p)
 			}
 		}
 		if first {

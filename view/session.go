@@ -11,52 +11,26 @@ import (
 	"consul.internal/internal/fault"
 )
 
-// feedSession is one follower's conversation with a Feed. What it has to say is
-// made when it is received: until then a subject that changes is only marked.
-// All but the first lines is guarded by feed.mu.
+// feedSession is one follower's conversation with a Feed. All but the first lines
+// is guarded by feed.mu.
 type feedSession struct {
-	feed  *Feed
-	ctx   context.Context
-	ended chan struct{}
-	once  sync.Once
-	wake  chan struct{} // of one place: there may be something to receive
+	feed *Feed
+	ctx  context.Context
+	once sync.Once
+	outbox[*follow]
 
-	follows  map[Subject]*follow
-	queue    []*follow // marked subjects, each once, the longest waiting first
-	waiting  []*follow // asked with a token that is ahead of us
-	ends     []Event   // subjects that end, to be told
-	parts    []Event   // the rest of a large event
-	nextBeat time.Time
-	beat     *pulse // a heartbeat that is due
+	follows map[Subject]*follow
+	waiting []*follow // asked with a token that is ahead of us
 }
 
 // follow is one subject in one session.
 type follow struct {
+	told
 	session *feedSession
-	subject Subject
-	seq     uint64
-	from    Token     // what the follower said it knows; counts until the first answer
-	until   time.Time // how long to wait for the feed to catch up with it
-	whole   bool      // it only says what we must know
-	told    bool      // the first answer has been given
-	queued  bool
 	gone    bool // no longer followed
 	service *Service
 	index   uint64 // what of the name index has been told
 }
-
-// pulse is a heartbeat on its way: it may only be told after everything that was
-// marked when it became due, or it would claim too much.
-type pulse struct {
-	token Token
-	age   time.Duration
-	at    time.Time
-	after int // marked subjects that go first
-}
-
-// maxEnds bounds the refusals that wait to be received: who asks on without
-// listening is broken.
-const maxEnds = 1024
 
 // Send takes an Ask.
 func (s *feedSession) Send(a Ask) error {
@@ -78,7 +52,7 @@ func (s *feedSession) Send(a Ask) error {
 	if len(s.follows) >= f.cfg.Subjects {
 		return s.end(Event{Subject: a.Subject, Seq: a.Seq, End: EndLimit})
 	}
-	fl := &follow{session: s, subject: a.Subject, seq: a.Seq, from: a.From, whole: a.Whole}
+	fl := &follow{told: told{subject: a.Subject, seq: a.Seq, from: a.From, whole: a.Whole}, session: s}
 	s.follows[a.Subject] = fl
 	if f.followers[a.Subject] == nil {
 		f.followers[a.Subject] = map[*follow]struct{}{}
@@ -105,15 +79,6 @@ func (s *feedSession) wait(fl *follow) {
 	s.poke()
 }
 
-func (s *feedSession) end(e Event) error {
-	if len(s.ends) >= maxEnds {
-		return fault.Newf(fault.RateLimited, "too many subjects were asked for")
-	}
-	s.ends = append(s.ends, e)
-	s.poke()
-	return nil
-}
-
 // drop ends a subject.
 func (s *feedSession) drop(fl *follow) {
 	fl.gone = true
@@ -125,71 +90,32 @@ func (s *feedSession) drop(fl *follow) {
 	if i := slices.Index(s.waiting, fl); i >= 0 {
 		s.waiting = slices.Delete(s.waiting, i, i+1)
 	}
-	if i := -1; fl.queued { // so that asking again and again does not grow the queue
-		if i = slices.Index(s.queue, fl); i >= 0 {
-			s.queue = slices.Delete(s.queue, i, i+1)
-			if s.beat != nil && i < s.beat.after {
-				s.beat.after--
-			}
-		}
-	}
-	if len(s.parts) > 0 && s.parts[0].Seq == fl.seq && s.parts[0].Subject == fl.subject {
-		s.parts = nil
-	}
+	s.unmark(fl)
 }
 
-// dirty marks a subject to be told.
+// dirty marks a subject to be told, unless it waits for the feed to catch up.
 func (s *feedSession) dirty(fl *follow) {
-	if fl.queued || !fl.told && slices.Contains(s.waiting, fl) {
-		return
+	if fl.given || !slices.Contains(s.waiting, fl) {
+		s.mark(fl)
 	}
-	fl.queued = true
-	s.queue = append(s.queue, fl)
-	s.poke()
 }
 
 // restart marks all subjects to be told anew, in a new life of the catalog.
 func (s *feedSession) restart() {
 	s.parts, s.beat = nil, nil
 	for _, fl := range s.follows {
-		if !fl.told {
+		if !fl.given {
 			continue // it is marked, or waits
 		}
-		fl.told, fl.from, fl.service = false, Token{}, nil
+		fl.given, fl.from, fl.service = false, Token{}, nil
 		s.dirty(fl)
 	}
 	s.poke()
 }
 
-func (s *feedSession) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
 // Recv returns the next event.
 func (s *feedSession) Recv() (Event, error) {
-	var timer *time.Timer
-	for {
-		e, again, err := s.next()
-		if err != nil || again.IsZero() {
-			return e, err
-		}
-		if timer == nil {
-			timer = time.NewTimer(time.Until(again))
-			defer timer.Stop()
-		} else {
-			timer.Reset(time.Until(again))
-		}
-		select {
-		case <-s.wake:
-		case <-timer.C:
-		case <-s.ended:
-		case <-s.ctx.Done():
-			_ = s.Close() // has no errors
-		}
-	}
+	return s.receive(s.ctx.Done(), nil, s.Close, s.next)
 }
 
 // next returns the next event, or when to look again at the latest.
@@ -202,34 +128,10 @@ func (s *feedSession) next() (e Event, again time.Time, err error) {
 	}
 	now := time.Now()
 	s.retry(now)
-	if len(s.ends) > 0 {
-		e, s.ends = s.ends[0], s.ends[1:]
+	if e, ok := s.due(now, f.cfg.Heartbeat, s.pulse); ok {
 		return e, time.Time{}, nil
 	}
-	if len(s.parts) > 0 {
-		e, s.parts = s.parts[0], s.parts[1:]
-		return e, time.Time{}, nil
-	}
-	if s.beat == nil && !now.Before(s.nextBeat) {
-		s.beat = &pulse{token: f.life, age: f.deps.LeaderAge(), at: now, after: len(s.queue)}
-		if !f.dir.Ready() {
-			s.beat.token = Token{}
-		}
-	}
-	if b := s.beat; b != nil && b.after == 0 {
-		s.beat, s.nextBeat = nil, now.Add(f.cfg.Heartbeat)
-		return Event{Heartbeat: true, Token: b.token, LeaderAge: b.age + now.Sub(b.at)}, time.Time{}, nil
-	}
-	if len(s.queue) > 0 {
-		fl := s.queue[0]
-		s.queue[0] = nil
-		if s.queue = s.queue[1:]; len(s.queue) == 0 {
-			s.queue = nil
-		}
-		if s.beat != nil {
-			s.beat.after--
-		}
-		fl.queued = false
+	if fl, ok := s.take(); ok {
 		events := s.tell(fl)
 		s.parts = events[1:]
 		return events[0], time.Time{}, nil
@@ -241,6 +143,15 @@ func (s *feedSession) next() (e Event, again time.Time, err error) {
 		}
 	}
 	return Event{}, again, nil
+}
+
+// pulse is a heartbeat that says how fresh the feed is.
+func (s *feedSession) pulse(time.Time) *pulse {
+	p := &pulse{token: s.feed.life, age: s.feed.deps.LeaderAge()}
+	if !s.feed.dir.Ready() {
+		p.token = Token{}
+	}
+	return p
 }
 
 // retry looks at the subjects that wait for the feed to catch up.
@@ -272,7 +183,7 @@ func (s *feedSession) tell(fl *follow) []Event {
 		s.tellService(fl, &e)
 	case KindNode:
 		n := f.dir.Node(fl.subject.Name)
-		if n == nil || fl.told || !s.upToDate(fl, n.Index) {
+		if n == nil || fl.given || !s.upToDate(fl, n.Index) {
 			e.Reset = true
 			if n != nil {
 				e.Changes = []catalog.Change{{Op: catalog.NodeSet, Node: n.Node}}
@@ -286,7 +197,7 @@ func (s *feedSession) tell(fl *follow) []Event {
 	case KindIndex:
 		s.tellIndex(fl, &e)
 	}
-	fl.told, fl.from = true, Token{}
+	fl.given, fl.from = true, Token{}
 	return split(e)
 }
 
@@ -311,11 +222,11 @@ func (s *feedSession) tellService(fl *follow, e *Event) {
 	case now == nil:
 		e.Reset = true
 		return
-	case fl.told && old != nil:
+	case fl.given && old != nil:
 		e.Changes = difference(old, now)
-	case !fl.told && s.upToDate(fl, now.Index):
+	case !fl.given && s.upToDate(fl, now.Index):
 		return
-	case !fl.told && s.returns(fl):
+	case !fl.given && s.returns(fl):
 		if keys, ok := f.ring.memberKeys(fl.subject, fl.from.Index); ok {
 			e.Changes = pick(now, keys)
 			break
@@ -333,7 +244,7 @@ func (s *feedSession) tellIndex(fl *follow, e *Event) {
 	f := s.feed
 	from := fl.index
 	fl.index = f.life.Index
-	if !fl.told {
+	if !fl.given {
 		if !s.returns(fl) {
 			e.Reset, e.Added = true, f.everyName()
 			return
@@ -380,7 +291,6 @@ func (s *feedSession) Close() error {
 		defer f.mu.Unlock()
 		s.waiting, s.queue = nil, nil // so that dropping needs no search
 		for _, fl := range s.follows {
-			fl.queued = false
 			s.drop(fl)
 		}
 		delete(f.sessions, s)
