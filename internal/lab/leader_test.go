@@ -20,13 +20,25 @@ const (
 	anyGap = 30 * time.Second
 )
 
+// underWrites starts a lab whose first client is written to and asked for a name
+// until end, which judges the answers and the writes.
+func underWrites(t *testing.T, s shape) (l *lab, c *agent, w *writers, end func()) {
+	t.Helper()
+	l = started(t, s)
+	l.backends()
+	c = l.clients[0]
+	w = l.write(4, writeEvery, c)
+	probe := c.probeDNS(asInFaultRuns, webName, webAddrs...)
+	return l, c, w, func() {
+		t.Helper()
+		probe.end()
+		w.end()
+	}
+}
+
 // TestLeaderKilled: SIGKILL of the leader under writes, default settings.
 func TestLeaderKilled(t *testing.T) {
-	l := started(t, shape{servers: 3, clients: 1})
-	l.backends()
-	c := l.clients[0]
-	w := l.write(4, writeEvery, c)
-	probe := c.probeDNS(asInFaultRuns, webName, webAddrs...)
+	l, _, w, end := underWrites(t, shape{servers: 3, clients: 1})
 	var gaps []time.Duration
 	for range rounds(3, 20) {
 		leader := l.leader()
@@ -36,8 +48,7 @@ func TestLeaderKilled(t *testing.T) {
 		l.settle()
 	}
 	judge(t, "leader killed, longest gap between writes at the client", gaps, 1200*time.Millisecond, 2500*time.Millisecond)
-	probe.end()
-	w.end()
+	end()
 }
 
 // jitter is a random time, so that harm does not keep step with timers.
@@ -47,11 +58,7 @@ func (l *lab) jitter(most time.Duration) time.Duration {
 
 // TestFollowerKilled: the death of a follower stops nobody.
 func TestFollowerKilled(t *testing.T) {
-	l := started(t, shape{servers: 3, clients: 1})
-	l.backends()
-	c := l.clients[0]
-	w := l.write(4, writeEvery, c)
-	probe := c.probeDNS(asInFaultRuns, webName, webAddrs...)
+	l, _, w, end := underWrites(t, shape{servers: 3, clients: 1})
 	var gaps []time.Duration
 	for range rounds(1, 20) {
 		for i := range 2 { // one of them is the one that the client asks
@@ -62,17 +69,12 @@ func TestFollowerKilled(t *testing.T) {
 		}
 	}
 	judge(t, "follower killed, longest gap between writes at the client", gaps, 200*time.Millisecond, 0)
-	probe.end()
-	w.end()
+	end()
 }
 
 // TestLeaderLeaves: the leader hands over before it goes.
 func TestLeaderLeaves(t *testing.T) {
-	l := started(t, shape{servers: 3, clients: 1, expectAll: true})
-	l.backends()
-	c := l.clients[0]
-	w := l.write(4, writeEvery, c)
-	probe := c.probeDNS(asInFaultRuns, webName, webAddrs...)
+	l, _, w, end := underWrites(t, shape{servers: 3, clients: 1, expectAll: true})
 	var gaps []time.Duration
 	for range rounds(2, 20) {
 		leader := l.leader()
@@ -91,18 +93,13 @@ func TestLeaderLeaves(t *testing.T) {
 		l.settle()
 	}
 	judge(t, "leader leaves, longest gap between writes at the client", gaps, 300*time.Millisecond, 0)
-	probe.end()
-	w.end()
+	end()
 }
 
 // TestLeaderHalfCut: the leader hears nobody, nobody hears it, it is cut from one
 // follower only, from all servers, or stands still.
 func TestLeaderHalfCut(t *testing.T) {
-	l := started(t, shape{servers: 3, clients: 1})
-	l.backends()
-	c := l.clients[0]
-	w := l.write(4, writeEvery, c)
-	probe := c.probeDNS(asInFaultRuns, webName, webAddrs...)
+	l, _, w, end := underWrites(t, shape{servers: 3, clients: 1})
 	for _, harm := range []struct {
 		name string
 		bar  time.Duration
@@ -151,17 +148,12 @@ func TestLeaderHalfCut(t *testing.T) {
 		}
 		judge(t, harm.name+", longest gap between writes at the client", gaps, harm.bar, harm.bar)
 	}
-	probe.end()
-	w.end()
+	end()
 }
 
 // TestLeaderDiskHangs: writes to the leader's disk wait; another one leads.
 func TestLeaderDiskHangs(t *testing.T) {
-	l := started(t, shape{servers: 3, clients: 1, diskMB: 256})
-	l.backends()
-	c := l.clients[0]
-	w := l.write(4, writeEvery, c)
-	probe := c.probeDNS(asInFaultRuns, webName, webAddrs...)
+	l, _, w, end := underWrites(t, shape{servers: 3, clients: 1, diskMB: 256})
 	hangs := span(12*time.Second, time.Minute)
 	var gaps []time.Duration
 	for range rounds(1, 5) {
@@ -179,18 +171,13 @@ func TestLeaderDiskHangs(t *testing.T) {
 		l.settle()
 	}
 	judge(t, "leader's disk hangs, longest gap between writes at the client", gaps, 10*time.Second, 10*time.Second)
-	probe.end()
-	w.end()
+	end()
 }
 
 // TestLeaderDiskFull: writes go on elsewhere, and all is well when there is room
 // again, without a restart.
 func TestLeaderDiskFull(t *testing.T) {
-	l := started(t, shape{servers: 3, clients: 1, diskMB: 160})
-	l.backends()
-	c := l.clients[0]
-	w := l.write(4, writeEvery, c)
-	probe := c.probeDNS(asInFaultRuns, webName, webAddrs...)
+	l, c, w, end := underWrites(t, shape{servers: 3, clients: 1, diskMB: 160})
 	var gaps []time.Duration
 	for range rounds(1, 10) {
 		leader := l.leader()
@@ -206,8 +193,7 @@ func TestLeaderDiskFull(t *testing.T) {
 		l.settle()
 	}
 	judge(t, "leader's disk is full, longest gap between writes at the client", gaps, 5*time.Second, 5*time.Second)
-	probe.end()
-	w.end()
+	end()
 }
 
 // bulk writes about that many bytes of registrations; that some fail is expected.
@@ -234,11 +220,7 @@ func (l *lab) bulk(a *agent, total int) {
 // TestRollingKills: each server in turn is killed, 5 s after the one before,
 // without waiting for anything. The one before is started again at once.
 func TestRollingKills(t *testing.T) {
-	l := started(t, shape{servers: 3, clients: 1})
-	l.backends()
-	c := l.clients[0]
-	w := l.write(4, writeEvery, c)
-	probe := c.probeDNS(asInFaultRuns, webName, webAddrs...)
+	l, _, w, end := underWrites(t, shape{servers: 3, clients: 1})
 	begin := w.now()
 	last := begin
 	kills := rounds(4, 20)
@@ -276,6 +258,5 @@ func TestRollingKills(t *testing.T) {
 	if gap > 3*time.Second {
 		t.Errorf("a gap of %v while two servers were up", gap)
 	}
-	probe.end()
-	w.end()
+	end()
 }
