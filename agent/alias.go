@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"strings"
+	"sync"
 
 	"consul.internal/checks"
 	"consul.internal/rpc"
@@ -42,35 +43,54 @@ func (f *follower) followLocal(ctx context.Context, id, service string, last uin
 
 func (f *follower) followRemote(ctx context.Context, d *checks.Definition, last uint64) (checks.Followed, error) {
 	// Any server will do: an alias that is a moment late is better than one that waits for a leader.
-	req := &rpc.NodeRequest{Node: d.AliasNode, ReadOptions: rpc.ReadOptions{
-		Target: f.target(d.Token), Consistency: rpc.Stale, MinIndex: last,
-	}}
-	reply, err := rpc.Call(ctx, f.caller, rpc.HealthNode, req)
+	req := rpc.NodeRequest{Node: d.AliasNode, ReadOptions: rpc.ReadOptions{Target: f.target(d.Token), Consistency: rpc.Stale}}
+	if last != 0 {
+		if err := f.await(ctx, req, last); err != nil {
+			return checks.Followed{}, err
+		}
+	}
+	health, err := rpc.Call(ctx, f.caller, rpc.HealthNode, &req)
 	if err != nil {
 		return checks.Followed{}, err
 	}
-	out := checks.Followed{Index: max(reply.Index, 1)}
-	if reply.Index < last {
-		out.Index = 0 // the servers were restored; what they know now is told at once
+	node, err := rpc.Call(ctx, f.caller, rpc.CatalogNode, &req)
+	if err != nil {
+		return checks.Followed{}, err
 	}
-	for _, c := range reply.Checks {
+	index := max(health.Index, node.Index, 1)
+	if index < last {
+		index = 0 // the servers were restored; what they know now is told at once
+	}
+	out := checks.Followed{Found: node.Node != nil && d.AliasService == "", Index: index}
+	for _, svc := range node.Services {
+		out.Found = out.Found || svc.ID == d.AliasService
+	}
+	for _, c := range health.Checks {
 		if follows(c, d.AliasService) {
 			out.Checks = append(out.Checks, c)
 			out.Found = out.Found || c.ServiceID == d.AliasService
 		}
 	}
-	if out.Found {
-		return out, nil
-	}
-	// Nothing to follow: is there no check, or no such service?
-	req.MinIndex = 0
-	node, err := rpc.Call(ctx, f.caller, rpc.CatalogNode, req)
-	if err != nil {
-		return checks.Followed{}, err
-	}
-	out.Found = node.Node != nil && d.AliasService == ""
-	for _, svc := range node.Services {
-		out.Found = out.Found || svc.ID == d.AliasService
-	}
 	return out, nil
+}
+
+// await returns when a node's checks or its services are newer than last: one
+// that has no checks goes without their changing.
+func (f *follower) await(ctx context.Context, req rpc.NodeRequest, last uint64) error {
+	ctx, stop := context.WithCancel(ctx)
+	req.MinIndex = last
+	first := make(chan error, 2)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := rpc.Call(ctx, f.caller, rpc.HealthNode, &req)
+		first <- err
+	})
+	wg.Go(func() {
+		_, err := rpc.Call(ctx, f.caller, rpc.CatalogNode, &req)
+		first <- err
+	})
+	err := <-first
+	stop()
+	wg.Wait()
+	return err
 }

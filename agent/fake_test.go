@@ -30,14 +30,29 @@ type servers struct {
 	services map[string]*catalog.Service
 	checks   map[string]*catalog.Check
 	other    map[string]*catalog.Check // checks of the node "other"
-	index    uint64
-	bell     chan struct{}
-	calls    []string
+	emptied  bool                      // "other" has lost its service
+	// how new the checks and the services of "other" are
+	checksAt, servicesAt mark
+	calls                []string
+}
+
+// mark is an index that one can wait for to move.
+type mark struct {
+	index uint64
+	bell  chan struct{}
+}
+
+func newMark() mark { return mark{1, make(chan struct{})} }
+
+func (m *mark) move(to uint64) {
+	m.index = to
+	close(m.bell)
+	m.bell = make(chan struct{})
 }
 
 func newServers() *servers {
 	return &servers{start: time.Now(), services: map[string]*catalog.Service{}, checks: map[string]*catalog.Check{},
-		other: map[string]*catalog.Check{}, deny: map[string]error{}, index: 1, bell: make(chan struct{})}
+		other: map[string]*catalog.Check{}, deny: map[string]error{}, checksAt: newMark(), servicesAt: newMark()}
 }
 
 func (s *servers) fail(err error) {
@@ -151,8 +166,12 @@ func (s *servers) register(in *rpc.RegisterRequest) error {
 }
 
 func (s *servers) read(ctx context.Context, method string, in *rpc.NodeRequest, out any) error {
-	if in.Node == "other" && in.MinIndex >= s.index {
-		bell := s.bell
+	m := &s.checksAt
+	if method == rpc.CatalogNode.Name {
+		m = &s.servicesAt
+	}
+	if in.Node == "other" && in.MinIndex >= m.index {
+		bell := m.bell
 		s.mu.Unlock()
 		select {
 		case <-bell:
@@ -167,7 +186,10 @@ func (s *servers) read(ctx context.Context, method string, in *rpc.NodeRequest, 
 	case *rpc.NodeReply:
 		out.Node = s.node
 		if in.Node == "other" {
-			out.Node, out.Services = &catalog.Node{Name: "other"}, []*catalog.Service{{ID: "db"}}
+			out.Node, out.Index = &catalog.Node{Name: "other"}, m.index
+			if !s.emptied {
+				out.Services = []*catalog.Service{{ID: "db"}}
+			}
 			return nil
 		}
 		for _, id := range slices.Sorted(maps.Keys(s.services)) {
@@ -176,7 +198,7 @@ func (s *servers) read(ctx context.Context, method string, in *rpc.NodeRequest, 
 	case *rpc.ChecksReply:
 		from := s.checks
 		if in.Node == "other" {
-			from, out.Index = s.other, s.index
+			from, out.Index = s.other, m.index
 		}
 		for _, id := range slices.Sorted(maps.Keys(from)) {
 			out.Checks = append(out.Checks, from[id])
@@ -194,9 +216,15 @@ func (s *servers) setOther(checks ...*catalog.Check) {
 	for _, c := range checks {
 		s.other[c.CheckID] = c
 	}
-	s.index++
-	close(s.bell)
-	s.bell = make(chan struct{})
+	s.checksAt.move(max(s.checksAt.index, s.servicesAt.index) + 1)
+}
+
+// emptyOther takes the service of "other" away, and no check.
+func (s *servers) emptyOther() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.emptied = true
+	s.servicesAt.move(max(s.checksAt.index, s.servicesAt.index) + 1)
 }
 
 // testConfig is a node "n1" that persists nothing.

@@ -277,5 +277,15 @@ func TestAliasChecks(t *testing.T) {
 		if got := l.Checks()["here"]; got.Status != catalog.Passing {
 			t.Errorf("here is %+v", got)
 		}
+		s.setOther()
+		synctest.Wait()
+		if got := l.Checks()["there"]; got.Status != catalog.Passing {
+			t.Errorf("there without checks is %+v", got)
+		}
+		s.emptyOther()
+		synctest.Wait()
+		if got := l.Checks()["there"]; got.Status != catalog.Critical {
+			t.Errorf("there, which went without a check, is %+v", got)
+		}
 	})
 }
