@@ -45,7 +45,7 @@ func New(cfg Config, deps Deps) (*Pool, error) {
 	}
 	p := &Pool{cfg: cfg, events: make(chan Event)}
 	var err error
-	p.gossip, err = gossip.New(cfg.gossip(), gossip.Deps{Logger: deps.Logger, Check: cfg.Identity.Check, Network: deps.Network})
+	p.gossip, err = gossip.New(cfg.gossip(), gossip.Deps{Logger: deps.Logger, Check: cfg.Identity.Check, Network: deps.Network, Watches: serves})
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +70,9 @@ func (p *Pool) serverless() bool {
 	}
 	return true
 }
+
+// serves tells the servers, of which one acts on deaths, from the clients.
+func serves(tags map[string]string) bool { return tags["role"] == RoleServer }
 
 // Open binds the ports and begins to look for the pool; it does not wait until
 // that is found.
@@ -180,6 +183,12 @@ func (p *Pool) UserEvent(name string, payload []byte, coalesce bool) error {
 func (p *Pool) Ping(ctx context.Context, name string) (time.Duration, error) {
 	return p.gossip.Ping(ctx, name)
 }
+
+// Doubts has, on servers, names of members that somebody had no answer from.
+func (p *Pool) Doubts() <-chan string { return p.gossip.Doubts() }
+
+// Silent looks at a member for a second and tells whether it gave no sign of life.
+func (p *Pool) Silent(ctx context.Context, name string) bool { return p.gossip.Silent(ctx, name) }
 
 // Keyring asks all members to do something with a key.
 func (p *Pool) Keyring(ctx context.Context, op gossip.KeyOp, key string, relay uint8) (gossip.KeyResult, error) {

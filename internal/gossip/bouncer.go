@@ -30,11 +30,12 @@ const (
 	intentWindow = time.Minute
 )
 
-// bouncer stands before serf's delegate and keeps out what would make it grow or
-// spoil its clocks.
+// bouncer stands before serf's delegate, takes our own messages and keeps out what
+// would make serf grow or spoil its clocks.
 type bouncer struct {
 	memberlist.Delegate
-	guard *guard
+	guard   *guard
+	lookout *lookout
 
 	mu      sync.Mutex
 	clock   [3]uint64 // highest seen of members, events, queries
@@ -44,7 +45,11 @@ type bouncer struct {
 
 // NotifyMsg implements memberlist.Delegate.
 func (b *bouncer) NotifyMsg(buf []byte) {
-	if b.good(buf) {
+	switch {
+	case len(buf) == 0:
+	case buf[0] >= msgDoubt && buf[0] <= msgAnswer:
+		b.lookout.hear(buf)
+	case b.good(buf):
 		b.Delegate.NotifyMsg(buf)
 	}
 }

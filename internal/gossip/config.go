@@ -92,7 +92,8 @@ const (
 // ended by themselves. RetransmitMult decides: 6 gave 77 false reports in 120
 // minutes, 10 gave 30, 14 gave 8; ProbeInterval 400 ms with SuspicionMult 4 is no
 // better (12 in 100 minutes), 500 ms with 4 is (4), but takes 2.9 s. So a report is
-// not proof: whoever acts on it asks the member first (Pool.Ping).
+// not proof: whoever acts on it asks the member first (Pool.Ping). And who is to act
+// soon does not wait for it, but looks when anybody doubts (Pool.Doubts, Pool.Silent).
 func DefaultLAN() Config {
 	return Config{
 		Timers: Timers{
@@ -181,4 +182,7 @@ type Deps struct {
 	Check func(Member) error
 	// Network is the kernel's if nil.
 	Network Network
+	// Watches tells by a member's tags who hears of members that have not answered
+	// somebody (Pool.Doubts). nil = nobody.
+	Watches func(tags map[string]string) bool
 }

@@ -66,10 +66,11 @@ type queue struct {
 	max     int
 	wake    chan struct{}
 	out     chan Event
+	serf    chan serf.Event // where serf puts its own
 }
 
 func newQueue() *queue {
-	return &queue{pending: map[string]Event{}, max: maxPending, wake: make(chan struct{}, 1), out: make(chan Event)}
+	return &queue{pending: map[string]Event{}, max: maxPending, wake: make(chan struct{}, 1), out: make(chan Event), serf: make(chan serf.Event, serfBuffer)}
 }
 
 // put never waits.

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"bytes"
+	"context"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -84,7 +85,7 @@ func FuzzGuard(f *testing.F) {
 			}
 		}
 		g.NotifyConflict(&memberlist.Node{Name: name, Addr: addr, Port: port, Meta: meta}, n)
-		b := &bouncer{Delegate: nobody{}, guard: g}
+		b := &bouncer{Delegate: nobody{}, guard: g, lookout: newLookout(cfg, g, Deps{})}
 		b.NotifyMsg(msg)
 		b.MergeRemoteState(msg, true)
 	})
@@ -120,7 +121,7 @@ func TestHostile(t *testing.T) {
 			events := collect(pools[0])
 			target := pools[0].Advertised().String()
 			throw(t, target)
-			if _, err := pools[1].Join(t.Context(), []string{target}, true); err != nil {
+			if err := joinAtLast(t.Context(), pools[1], target); err != nil {
 				t.Errorf("the pool does not work any more: %v", err)
 			}
 			for _, e := range events() {
@@ -143,6 +144,19 @@ func TestHostile(t *testing.T) {
 				sendUntil(t, target, whole, func() bool { _, ok := pools[0].Member("evil"); return ok })
 			}
 		})
+	}
+}
+
+// joinAtLast joins as soon as there is room again for a connection from this
+// address: those of the strangers are still being closed.
+func joinAtLast(ctx context.Context, p *Pool, target string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		_, err := p.Join(ctx, []string{target}, true)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
 	}
 }
 

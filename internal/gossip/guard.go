@@ -23,6 +23,7 @@ type record struct {
 	addr   netip.AddrPort
 	start  int64 // when its life began, by its own clock
 	status Status
+	watch  bool // hears of doubts
 }
 
 // guard judges who may be in the pool. The library asks it under its lock, so it
@@ -32,7 +33,9 @@ type guard struct {
 	id    string
 	max   int
 	check func(Member) error
-	log   *zap.Logger
+	// watches tells by the tags who hears of doubts; nil = nobody.
+	watches func(tags map[string]string) bool
+	log     *zap.Logger
 	// again asks for another exchange with the pool, which remembers this node
 	// under an address of an earlier life.
 	again chan struct{}
@@ -101,7 +104,7 @@ func (g *guard) NotifyAlive(n *memberlist.Node) error {
 	if old != nil && old.id != m.ID && old.status == StatusAlive && old.addr != addr {
 		return nil // the library finds the conflict and asks NotifyConflict
 	}
-	g.put(n.Name, &record{meta: bytes.Clone(n.Meta), id: m.ID, addr: addr, start: start, status: StatusAlive}, old)
+	g.put(n.Name, &record{meta: bytes.Clone(n.Meta), id: m.ID, addr: addr, start: start, status: StatusAlive, watch: g.watches != nil && g.watches(m.Tags)}, old)
 	return nil
 }
 
@@ -275,4 +278,42 @@ func (g *guard) known(name string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return name == g.name || g.byName[name] != nil
+}
+
+// where tells where a member is, this one excepted.
+func (g *guard) where(name string) (netip.AddrPort, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.byName[name]
+	if r == nil {
+		return netip.AddrPort{}, false
+	}
+	return r.addr, true
+}
+
+// watchers are the living members that hear of doubts, this one excepted.
+func (g *guard) watchers() (out []watch) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for name, r := range g.byName {
+		if r.watch && r.status == StatusAlive {
+			out = append(out, watch{name, r.addr})
+		}
+	}
+	return out
+}
+
+// some are up to n living members, any but this and another one.
+func (g *guard) some(n int, except string) (out []watch) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for name, r := range g.byName { // in any order
+		if len(out) == n {
+			break
+		}
+		if r.status == StatusAlive && name != except {
+			out = append(out, watch{name, r.addr})
+		}
+	}
+	return out
 }

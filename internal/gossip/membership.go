@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -13,9 +12,6 @@ import (
 	"consul.internal/internal/fault"
 	"github.com/hashicorp/serf/coordinate"
 )
-
-// pingPause after a ping that could not even be sent.
-const pingPause = 50 * time.Millisecond
 
 // Join exchanges states with the agents at addrs ("10.0.0.1:8301"), which merges
 // the pools, and returns with how many that went well; an error only if with
@@ -27,7 +23,7 @@ func (p *Pool) Join(ctx context.Context, addrs []string, ignoreOld bool) (int, e
 	if len(addrs) == 0 {
 		return 0, fault.Newf(fault.Invalid, "no address to join")
 	}
-	there, errs := p.reachable(ctx, addrs)
+	there, errs := p.lookout.takers(ctx, addrs, p.cfg.Timers.DialTimeout)
 	if len(there) == 0 {
 		return 0, fault.With(fault.Unavailable, errors.Join(errs...))
 	}
@@ -65,19 +61,19 @@ func (p *Pool) serfJoin(addrs []string, ignoreOld bool) (int, error) {
 	return p.serf.Join(addrs, ignoreOld)
 }
 
-// reachable finds out at once who takes connections, since the library tries one
+// takers finds out at once who takes connections, since the library tries one
 // after the other.
-func (p *Pool) reachable(ctx context.Context, addrs []string) (there []string, errs []error) {
+func (l *lookout) takers(ctx context.Context, addrs []string, within time.Duration) (there []string, errs []error) {
 	if len(addrs) == 1 {
 		return addrs, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timers.DialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	results := make([]error, len(addrs))
 	var wg sync.WaitGroup
 	for i, addr := range addrs {
 		wg.Go(func() {
-			c, err := p.network.Dial(ctx, addr)
+			c, err := l.network.Dial(ctx, addr)
 			if err == nil {
 				err = c.Close()
 			}
@@ -231,31 +227,6 @@ func (p *Pool) UserEvent(name string, payload []byte, coalesce bool) error {
 		return fault.With(fault.Invalid, err)
 	}
 	return nil
-}
-
-// Ping asks a member directly, again and again until it answers or ctx ends, and
-// returns the round-trip time. It also asks members that are reported failed.
-func (p *Pool) Ping(ctx context.Context, name string) (time.Duration, error) {
-	if err := p.usable(); err != nil {
-		return 0, err
-	}
-	for {
-		m, ok := p.Member(name)
-		if !ok {
-			return 0, fault.Newf(fault.NotFound, "agent: No node found with name '%s'", name)
-		}
-		rtt, err := p.serf.Memberlist().Ping(name, net.UDPAddrFromAddrPort(m.AddrPort()))
-		if err == nil {
-			return rtt, nil
-		}
-		select {
-		case <-ctx.Done():
-			return 0, fault.Newf(fault.Unavailable, "%s does not answer at %s: %w", name, m.AddrPort(), err)
-		case <-p.ctx.Done():
-			return 0, errClosed
-		case <-time.After(pingPause):
-		}
-	}
 }
 
 // Encrypted tells whether the pool has keys.

@@ -44,10 +44,11 @@ type Pool struct {
 	guard   *guard
 	queue   *queue
 
+	lookout *lookout
+
 	serf      *serf.Serf
 	transport *transport
 	keys      *keyring
-	events    chan serf.Event
 	previous  []netip.AddrPort
 
 	ctx     context.Context
@@ -88,6 +89,10 @@ func New(cfg Config, deps Deps) (*Pool, error) {
 	}
 	p := &Pool{cfg: cfg, log: deps.Logger, network: deps.Network, queue: newQueue(), joining: make(chan struct{}, 1), tags: ownTags{m: maps.Clone(cfg.Tags)}}
 	p.guard = newGuard(cfg, deps.Check, deps.Logger)
+	p.guard.watches = deps.Watches
+	p.lookout = newLookout(cfg, p.guard, deps)
+	p.lookout.watches = deps.Watches != nil && deps.Watches(cfg.Tags)
+	p.lookout.run = p.run
 	return p, nil
 }
 
@@ -117,7 +122,7 @@ func (p *Pool) Open(ctx context.Context) (err error) {
 		return err
 	}
 	p.guard.at = p.transport.advertise
-	p.events = make(chan serf.Event, serfBuffer)
+	p.transport.unanswered, p.transport.streamTimeout = p.lookout.unanswered, p.cfg.Timers.StreamTimeout
 	conf := p.serfConfig()
 	// Conflicts by ID are ours; serf would put the matter to a vote and shut down.
 	if p.serf, err = serf.Create(conf); err != nil {
@@ -125,7 +130,14 @@ func (p *Pool) Open(ctx context.Context) (err error) {
 	}
 	// Serf sets these itself. Nobody has asked them yet: the transport is closed.
 	conf.MemberlistConfig.Conflict = p.guard
-	conf.MemberlistConfig.Delegate = &bouncer{Delegate: conf.MemberlistConfig.Delegate, guard: p.guard}
+	conf.MemberlistConfig.Delegate = &bouncer{Delegate: conf.MemberlistConfig.Delegate, guard: p.guard, lookout: p.lookout}
+	ml := p.serf.Memberlist()
+	p.lookout.ping = func(name string, at netip.AddrPort) (time.Duration, error) {
+		return ml.Ping(name, net.UDPAddrFromAddrPort(at))
+	}
+	p.lookout.send = func(to watch, msg []byte) error {
+		return ml.SendToAddress(memberlist.Address{Addr: to.at.String(), Name: to.name}, msg)
+	}
 	p.transport.start()
 	p.run(p.pump)
 	p.run(func() { p.queue.deliver(p.ctx) })
@@ -158,7 +170,7 @@ func (p *Pool) serfConfig() *serf.Config {
 		})
 	}
 	conf := serf.DefaultConfig()
-	conf.NodeName, conf.Logger, conf.MemberlistConfig, conf.EventCh = p.cfg.Name, logger, ml, p.events
+	conf.NodeName, conf.Logger, conf.MemberlistConfig, conf.EventCh = p.cfg.Name, logger, ml, p.queue.serf
 	conf.Tags = p.withStamp(0)
 	conf.SnapshotPath, conf.RejoinAfterLeave = p.cfg.SnapshotPath, p.cfg.RejoinAfterLeave
 	conf.ReconnectInterval, conf.ReconnectTimeout, conf.TombstoneTimeout = t.ReconnectInterval, p.cfg.ReconnectTimeout, p.cfg.TombstoneTimeout
@@ -211,7 +223,7 @@ func (p *Pool) pump() {
 	}
 	for {
 		select {
-		case e := <-p.events:
+		case e := <-p.queue.serf:
 			for _, ev := range translate(e) {
 				p.announce(announced, ev)
 			}
@@ -308,22 +320,17 @@ func (p *Pool) Close() error {
 	var errs []error
 	if p.serf != nil {
 		errs = append(errs, p.serf.Shutdown())
-		p.lastProbe()
+		// The library does not wait for the probe that may be under way, which would
+		// outlive the pool: one probe interval, longer if this member doubts itself.
+		if p.serf.NumNodes() > 1 {
+			time.Sleep(time.Duration(p.serf.Memberlist().GetHealthScore()+1) * p.cfg.Timers.ProbeInterval)
+		}
 	} else if p.transport != nil {
 		errs = append(errs, p.transport.Shutdown())
 	}
 	p.cancel(errClosed)
 	p.wg.Wait()
 	return errors.Join(append(errs, p.keys.save())...)
-}
-
-// lastProbe waits for the probe that may be under way, since the library does not
-// and it would outlive the pool: one probe interval, longer if this member doubts
-// itself.
-func (p *Pool) lastProbe() {
-	if p.serf.NumNodes() > 1 {
-		time.Sleep(time.Duration(p.serf.Memberlist().GetHealthScore()+1) * p.cfg.Timers.ProbeInterval)
-	}
 }
 
 func (p *Pool) usable() error {

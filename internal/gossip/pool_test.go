@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +30,8 @@ type lab struct {
 	net  *memnet.Net
 	mu   sync.Mutex
 	logs map[*Pool]*observer.ObservedLogs
+	lead bool        // the first member hears of doubts
+	hush atomic.Bool // packets get lost, streams pass
 }
 
 func newLab(t *testing.T) *lab {
@@ -46,6 +50,9 @@ func (l *lab) config(i int) Config {
 	c.Name, c.NodeID = fmt.Sprintf("n%d", i), id(i)
 	c.Bind = netip.MustParseAddrPort(ip(i) + ":8301")
 	c.Tags = map[string]string{"dc": "dc1", "role": "node"}
+	if i == 0 && l.lead {
+		c.Tags["role"] = "leader"
+	}
 	mod(&c)
 	return c
 }
@@ -57,10 +64,35 @@ func checkDC(m Member) error {
 	return nil
 }
 
+// hushed is a host whose packets can be stopped.
+type hushed struct {
+	*memnet.Host
+	hush *atomic.Bool
+}
+
+func (h hushed) ListenPacket(ctx context.Context, addr string) (net.PacketConn, error) {
+	c, err := h.Host.ListenPacket(ctx, addr)
+	return hushedConn{c, h.hush}, err
+}
+
+type hushedConn struct {
+	net.PacketConn
+	hush *atomic.Bool
+}
+
+func (c hushedConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	if c.hush.Load() {
+		return len(b), nil
+	}
+	return c.PacketConn.WriteTo(b, to)
+}
+
+func leading(tags map[string]string) bool { return tags["role"] == "leader" }
+
 func (l *lab) make(cfg Config) *Pool {
 	l.t.Helper()
 	core, seen := observer.New(zap.InfoLevel)
-	p, err := New(cfg, Deps{Logger: zap.New(core), Check: checkDC, Network: l.net.Host(cfg.Bind.Addr().String())})
+	p, err := New(cfg, Deps{Logger: zap.New(core), Check: checkDC, Network: hushed{l.net.Host(cfg.Bind.Addr().String()), &l.hush}, Watches: leading})
 	if err != nil {
 		l.t.Fatal(err)
 	}

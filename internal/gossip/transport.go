@@ -41,6 +41,10 @@ type transport struct {
 	packets     net.PacketConn
 	advertise   netip.AddrPort
 	dialTimeout time.Duration
+	// unanswered is told whom the library tries by a stream since it has not answered
+	// a ping. It gives that less time than other streams, which have streamTimeout.
+	unanswered    func(name string)
+	streamTimeout time.Duration
 
 	packetCh chan *memberlist.Packet
 	streamCh chan net.Conn
@@ -207,6 +211,9 @@ func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 func (t *transport) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	if !t.waitStarted() {
 		return nil, errEnded
+	}
+	if t.unanswered != nil && to.Name != "" && timeout != t.streamTimeout {
+		t.unanswered(to.Name)
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, min(timeout, t.dialTimeout))
 	defer cancel()

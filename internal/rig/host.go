@@ -83,6 +83,21 @@ func (h *Host) Readdress(ip string) error {
 	})
 }
 
+// Also gives the host a second address, for which there is no name. Readdress
+// takes it away.
+func (h *Host) Also(ip string) error {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return err
+	}
+	if err := h.rig.net.also(h, addr); err != nil {
+		return err
+	}
+	return h.Do(func() error {
+		return ifreq(device+":1", func(fd int, ifr *unix.Ifreq) error { return address(fd, ifr, addr) })
+	})
+}
+
 // Do runs f on a thread that is in the host's network. What f itself opens is
 // on the host; goroutines that it starts are not there.
 func (h *Host) Do(f func() error) error {

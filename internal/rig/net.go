@@ -206,7 +206,9 @@ func (n *Net) names() string {
 	defer n.mu.Unlock()
 	var b strings.Builder
 	for _, addr := range slices.SortedFunc(maps.Keys(n.hosts), netip.Addr.Compare) {
-		fmt.Fprintln(&b, addr, n.hosts[addr].name)
+		if h := n.hosts[addr]; h.Addr() == addr {
+			fmt.Fprintln(&b, addr, h.name)
+		}
 	}
 	return b.String()
 }
@@ -215,6 +217,17 @@ func (n *Net) taken(addr netip.Addr) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.hosts[addr] != nil
+}
+
+// also gives a host one more address.
+func (n *Net) also(h *Host, addr netip.Addr) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.hosts[addr] != nil {
+		return fmt.Errorf("the address %v is taken", addr)
+	}
+	n.hosts[addr] = h
+	return nil
 }
 
 // plug connects a host, or moves it to another address.

@@ -51,35 +51,46 @@ func recordType(table string) string {
 		return "PreparedQuery"
 	case "coordinates":
 		return "CoordinateBatchUpdate"
-	case "kv":
+	case "keys":
 		return typeKV
+	case "sessions":
+		return "Session"
+	case "tombstones":
+		return "Tombstone"
 	}
 	return table
+}
+
+// read opens an archive, or a state.bin out of one with its meta.json beside it.
+func read(f *os.File) (meta Meta, state io.Reader, done func() error, err error) {
+	if filepath.Base(f.Name()) == stateName {
+		raw, err := os.ReadFile(filepath.Join(filepath.Dir(f.Name()), metaName))
+		if err == nil {
+			err = json.Unmarshal(raw, &meta)
+		}
+		if err != nil {
+			return meta, nil, nil, fmt.Errorf("%s beside %s: %w", metaName, stateName, err)
+		}
+		return meta, f, func() error { return nil }, nil
+	}
+	snap, err := Open(f, "")
+	if err != nil {
+		return meta, nil, nil, err
+	}
+	return snap.Meta, snap, snap.Close, nil
 }
 
 // Inspect checks a file and tells what it holds. One that is called state.bin is
 // taken for one out of an archive, with its meta.json beside it. keys may be nil.
 func Inspect(f *os.File, keys *Keys) (*Inspection, error) {
-	in := &Inspection{}
-	var state io.Reader = f
-	if filepath.Base(f.Name()) == stateName {
-		raw, err := os.ReadFile(filepath.Join(filepath.Dir(f.Name()), metaName))
-		if err == nil {
-			err = json.Unmarshal(raw, &in.Meta)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s beside %s: %w", metaName, stateName, err)
-		}
-	} else {
-		snap, err := Open(f, "")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = snap.Close() }() // it is thrown away
-		in.Meta, state = snap.Meta, snap
+	meta, state, done, err := read(f)
+	if err != nil {
+		return nil, err
 	}
+	defer func() { _ = done() }() // it is thrown away
+	in := &Inspection{Meta: meta}
 	types, groups := tallies{}, tallies{}
-	_, err := Records(state, func(r Record) error {
+	_, err = Records(state, func(r Record) error {
 		name := recordType(r.Table)
 		types.add(name, len(r.Raw))
 		if keys == nil || name != typeKV {

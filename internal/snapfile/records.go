@@ -1,14 +1,7 @@
 package snapfile
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 	"maps"
 
@@ -17,13 +10,9 @@ import (
 	"consul.internal/internal/fault"
 )
 
-// The bytes of a state are chunks
-//
-//	length uint32, CRC32C of the payload uint32, payload
-//
-// in little-endian order, ended by a chunk of length 0 and the SHA-256 of all
-// payloads. The payloads joined are a CBOR sequence (RFC 8742): a header, the
-// records table by table, and a trailer with the number of records of each table.
+// The bytes of a state are chunks (see ChunkWriter). Their payloads joined are a
+// CBOR sequence (RFC 8742): a header, the records table by table, and a trailer
+// with the number of records of each table.
 
 // Header begins a state.
 type Header struct {
@@ -45,21 +34,20 @@ type Record struct {
 }
 
 const (
-	stateMagic  = "consul-state"
-	stateFormat = 1
-	readSize    = 64 << 10 // what one chunk has, commonly
-	maxChunk    = 1 << 20  // refused before it is allocated
+	// StateMagic and StateFormat stand in the header of what this version writes.
+	StateMagic  = "consul-state"
+	StateFormat = 1
 )
 
 // Records reads a state to its end and checks it; visit gets one record after
 // the other, each of whose bytes have been checked.
 func Records(state io.Reader, visit func(Record) error) (head Header, err error) {
-	c := &chunks{r: bufio.NewReaderSize(state, readSize), sum: sha256.New(), crc: crc32.MakeTable(crc32.Castagnoli)}
+	c := NewChunkReader(state)
 	dec := cbor.NewDecoder(c)
 	if err := dec.Decode(&head); err != nil {
 		return head, fault.Newf(fault.Invalid, "state of the snapshot: header: %w", short(err))
 	}
-	if head.Magic != stateMagic || head.Format != stateFormat {
+	if head.Magic != StateMagic || head.Format != StateFormat {
 		return head, fault.Newf(fault.Invalid, "state of the snapshot: it is not of this program, or of a newer version (%q, format %d)", head.Magic, head.Format)
 	}
 	counts := map[string]uint64{}
@@ -86,66 +74,4 @@ func Records(state io.Reader, visit func(Record) error) (head Header, err error)
 		return head, fault.Newf(fault.Invalid, "state of the snapshot: %w", or(err, errTail))
 	}
 	return head, nil
-}
-
-// chunks reads payloads, each checked before it is handed on.
-type chunks struct {
-	r    io.Reader
-	sum  hash.Hash
-	crc  *crc32.Table
-	left []byte
-	done bool
-}
-
-func (c *chunks) Read(p []byte) (int, error) {
-	for len(c.left) == 0 {
-		if c.done {
-			return 0, io.EOF
-		}
-		if err := c.next(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, c.left)
-	c.left = c.left[n:]
-	return n, nil
-}
-
-func (c *chunks) next() error {
-	var head [8]byte
-	if _, err := io.ReadFull(c.r, head[:]); err != nil {
-		return short(err)
-	}
-	size, sum := binary.LittleEndian.Uint32(head[0:]), binary.LittleEndian.Uint32(head[4:])
-	if size == 0 {
-		return c.end(sum)
-	}
-	if size > maxChunk {
-		return fmt.Errorf("a chunk claims %d bytes", size)
-	}
-	chunk := make([]byte, size)
-	if _, err := io.ReadFull(c.r, chunk); err != nil {
-		return short(err)
-	}
-	if crc32.Checksum(chunk, c.crc) != sum {
-		return errors.New("a chunk's checksum is wrong")
-	}
-	c.sum.Write(chunk)
-	c.left = chunk
-	return nil
-}
-
-func (c *chunks) end(crc uint32) error {
-	var sum [sha256.Size]byte
-	if _, err := io.ReadFull(c.r, sum[:]); err != nil {
-		return short(err)
-	}
-	if crc != 0 || !bytes.Equal(sum[:], c.sum.Sum(nil)) {
-		return errors.New("its checksum is wrong")
-	}
-	if n, err := c.r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
-		return or(err, errTail)
-	}
-	c.done = true
-	return nil
 }

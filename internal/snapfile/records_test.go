@@ -43,7 +43,7 @@ func someState(t testing.TB) []byte {
 		}
 		return Record{Table: table, Raw: raw}
 	}
-	return stateOf(t, 20, Header{Magic: stateMagic, Format: stateFormat, ClusterID: "c", Index: 9},
+	return stateOf(t, 20, Header{Magic: StateMagic, Format: StateFormat, ClusterID: "c", Index: 9},
 		rec("nodes", "a"), rec("kv", "b"), rec("kv", "c"), Record{Counts: map[string]uint64{"nodes": 1, "kv": 2}})
 }
 
@@ -75,10 +75,10 @@ func TestRecords(t *testing.T) {
 	if _, err := Records(bytes.NewReader(raw), func(Record) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
-	head2 := Header{Magic: stateMagic, Format: stateFormat}
+	head2 := Header{Magic: StateMagic, Format: StateFormat}
 	for name, bad := range map[string][]byte{
-		"another program": stateOf(t, 99, Header{Magic: "x", Format: stateFormat}),
-		"newer":           stateOf(t, 99, Header{Magic: stateMagic, Format: 9}),
+		"another program": stateOf(t, 99, Header{Magic: "x", Format: StateFormat}),
+		"newer":           stateOf(t, 99, Header{Magic: StateMagic, Format: 9}),
 		"counts":          stateOf(t, 99, head2, Record{Counts: map[string]uint64{"kv": 1}}),
 		"no trailer":      stateOf(t, 99, head2),
 		"after trailer":   stateOf(t, 99, head2, Record{}, Record{}),

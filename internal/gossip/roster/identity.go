@@ -36,6 +36,9 @@ type Identity struct {
 	Level       int    // highest level of log commands that it understands; 0 = not said
 	Cluster     string // ID of the raft cluster that it belongs to; "" = none yet
 	WANPort     int    // where it gossips with the servers of other datacenters; 0 = nowhere
+	// WANAddr is the address of WANPort if that is not the one of the datacenter's
+	// own gossip. The servers of the datacenter reach it there.
+	WANAddr netip.Addr
 }
 
 var (
@@ -97,6 +100,9 @@ func (i Identity) Tags() map[string]string {
 	}
 	if i.WANPort > 0 {
 		tags["wan_join_port"] = strconv.Itoa(i.WANPort)
+		if i.WANAddr.IsValid() {
+			tags["wan_join_addr"] = i.WANAddr.String()
+		}
 	}
 	return tags
 }
@@ -150,6 +156,13 @@ func ParseServer(m gossip.Member) (Server, error) {
 	wan := 0
 	wan, errs[3] = number(m.Tags, "wan_join_port", 0, 65535)
 	s.WAN = netip.AddrPortFrom(m.Addr, uint16(wan))
+	if text, ok := m.Tags["wan_join_addr"]; ok {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return Server{}, fault.Newf(fault.Invalid, "server %q: wan_join_addr %.100q is no address", m.Name, text)
+		}
+		s.WAN = netip.AddrPortFrom(addr, uint16(wan))
+	}
 	s.Expect, errs[0] = number(m.Tags, "expect", 0, maxExpect)
 	s.RaftVsn, errs[1] = number(m.Tags, "raft_vsn", 0, 255)
 	s.Level, errs[2] = number(m.Tags, "level", 0, 1<<30)

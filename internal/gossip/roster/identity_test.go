@@ -44,6 +44,7 @@ func TestParseServer(t *testing.T) {
 		"expect":      {map[string]string{"expect": "-1"}, addr, fault.Invalid},
 		"expect huge": {map[string]string{"expect": "99999999999999999999"}, addr, fault.Invalid},
 		"level":       {map[string]string{"level": "a"}, addr, fault.Invalid},
+		"WAN address": {map[string]string{"wan_join_addr": "10.0.0"}, addr, fault.Invalid},
 		"dc":          {map[string]string{"dc": "d c"}, addr, fault.Invalid},
 		"no address":  {nil, netip.Addr{}, fault.Invalid},
 	} {
@@ -55,6 +56,18 @@ func TestParseServer(t *testing.T) {
 		}
 		if err == nil && s.Addr != netip.AddrPortFrom(c.addr, 8300) {
 			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
+// TestWANAddress: where a server is met by those of its own datacenter.
+func TestWANAddress(t *testing.T) {
+	id := Identity{Name: "a", ID: uuid(1), Datacenter: "dc1", Server: true, ServerPort: 8300, WANPort: 8302}
+	for want, addr := range map[string]netip.Addr{"10.0.0.1:8302": {}, "10.3.0.1:8302": netip.MustParseAddr("10.3.0.1")} {
+		id.WANAddr = addr
+		s, err := ParseServer(gossip.Member{Name: "a", ID: id.ID, Addr: netip.MustParseAddr("10.0.0.1"), Port: 8301, Tags: id.Tags()})
+		if err != nil || s.WAN.String() != want {
+			t.Errorf("%v, %v; want %s", s.WAN, err, want)
 		}
 	}
 }

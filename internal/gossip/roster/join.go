@@ -112,8 +112,10 @@ func (j *Joiner) rest(ctx context.Context, d time.Duration) bool {
 		if left <= 0 {
 			return true
 		}
-		if _, alone := j.known(); j.began.IsZero() && len(j.Names) > 0 && (alone || j.apart()) && left < d {
-			return true
+		if j.began.IsZero() && len(j.Names) > 0 && left < d {
+			if _, alone := j.known(); alone || j.apart() {
+				return true
+			}
 		}
 		select {
 		case <-time.After(min(left, lookEvery)):
