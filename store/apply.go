@@ -29,6 +29,11 @@ func (s *Store) Deregister(ctx context.Context, d *state.Deregistration) (uint64
 	return index, err
 }
 
+// Apply proposes a command of a noun that has a package of its own: see apply.
+func Apply(ctx context.Context, s *Store, t fsm.Type, body any) (any, uint64, error) {
+	return s.apply(ctx, t, body)
+}
+
 // apply proposes a command and waits until it is committed and applied. Only the
 // leader can; on any other server the error is fault.NotLeader or fault.NoLeader.
 // fault.Unknown says that the command may or may not happen.

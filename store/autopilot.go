@@ -49,7 +49,7 @@ func newAutopilot(s *Store) *Autopilot { return &Autopilot{s: s} }
 func (a *Autopilot) Run(ctx context.Context) {
 	n := a.s.node.Load()
 	p := &pilot{s: a.s}
-	ap := autopilot.New(n, p, autopilot.WithLogger(logx.HCLog(a.s.logger)), autopilot.WithPromoter(&promoter{p: p}),
+	ap := autopilot.New(pilotRaft{n.Raft, a.s}, p, autopilot.WithLogger(logx.HCLog(a.s.logger)), autopilot.WithPromoter(&promoter{p: p}),
 		autopilot.WithUpdateInterval(pilotUpdate), autopilot.WithReconcileInterval(pilotReconcile))
 	a.mu.Lock()
 	a.ap = ap
@@ -159,6 +159,42 @@ func pilotServer(s *autopilot.ServerState) rpc.AutopilotServer {
 		Healthy: s.Health.Healthy, StableSince: s.Health.StableSince, Status: string(s.State),
 		Voter: s.HasVotingRights(), Leader: s.State == autopilot.RaftLeader, NodeType: string(s.Server.NodeType),
 	}
+}
+
+// pilotRaft is raft as autopilot changes it. A change that stands in raft's queue
+// when it shuts down is never answered (see await), and autopilot would wait for it
+// for ever, and whoever closes the store for autopilot.
+type pilotRaft struct {
+	*raft.Raft
+	s *Store
+}
+
+type pilotFuture struct {
+	raft.IndexFuture
+	s *Store
+}
+
+// Error implements raft.Future.
+func (f pilotFuture) Error() error { return f.s.await(context.Background(), f.IndexFuture) }
+
+// AddNonvoter implements autopilot.Raft.
+func (r pilotRaft) AddNonvoter(id raft.ServerID, addr raft.ServerAddress, prev uint64, wait time.Duration) raft.IndexFuture {
+	return pilotFuture{r.Raft.AddNonvoter(id, addr, prev, wait), r.s}
+}
+
+// AddVoter implements autopilot.Raft.
+func (r pilotRaft) AddVoter(id raft.ServerID, addr raft.ServerAddress, prev uint64, wait time.Duration) raft.IndexFuture {
+	return pilotFuture{r.Raft.AddVoter(id, addr, prev, wait), r.s}
+}
+
+// DemoteVoter implements autopilot.Raft.
+func (r pilotRaft) DemoteVoter(id raft.ServerID, prev uint64, wait time.Duration) raft.IndexFuture {
+	return pilotFuture{r.Raft.DemoteVoter(id, prev, wait), r.s}
+}
+
+// RemoveServer implements autopilot.Raft.
+func (r pilotRaft) RemoveServer(id raft.ServerID, prev uint64, wait time.Duration) raft.IndexFuture {
+	return pilotFuture{r.Raft.RemoveServer(id, prev, wait), r.s}
 }
 
 // pilot is what autopilot knows and does through this package.

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 
+	"consul.internal/catalog"
 	"consul.internal/rpc"
 	"consul.internal/store/fsm"
 )
@@ -27,6 +28,7 @@ type lab struct {
 	loss float64 // of pledge calls
 	tune func(*Config)
 	log  *zap.Logger
+	feed func(id string, b catalog.Batch) // of each server, nil: nobody is fed
 
 	mu    sync.Mutex
 	moves int
@@ -105,6 +107,11 @@ func (l *lab) tryStart(id string) (*Store, error) {
 	}
 	l.mu.Unlock()
 	s, err := New(n.cfg, Deps{
+		Feed: func(b catalog.Batch) {
+			if l.feed != nil {
+				l.feed(id, b)
+			}
+		},
 		Logger: l.log.Named(id), Transport: n.wire, Pool: func() []Candidate { return l.seen(id) }, Peers: labPeers{l, id},
 		Address: func(id raft.ServerID) (string, bool) {
 			l.mu.Lock()
@@ -228,6 +235,13 @@ func (l labPeers) Pledge(ctx context.Context, id string, in *rpc.PledgeRequest) 
 func (l labPeers) Stats(_ context.Context, id string) (*rpc.RaftStatsReply, error) {
 	if s := l.reach(id); s != nil {
 		return s.Members().Stats()
+	}
+	return nil, errLost
+}
+
+func (l labPeers) Sum(ctx context.Context, id string, in *rpc.RaftSumRequest) (*rpc.RaftSumReply, error) {
+	if s := l.reach(id); s != nil {
+		return Comparer(s).Answer(ctx, in)
 	}
 	return nil, errLost
 }

@@ -25,6 +25,7 @@ type disk struct {
 	logger      *zap.Logger
 	gate        *disklog.Gate
 	run         func(func()) bool
+	closing     <-chan struct{}
 	faults      func(op string) error
 
 	lock  *durable.Lock

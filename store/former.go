@@ -23,6 +23,7 @@ import (
 type Peers interface {
 	Pledge(ctx context.Context, id string, in *rpc.PledgeRequest) (*rpc.PledgeReply, error)
 	Stats(ctx context.Context, id string) (*rpc.RaftStatsReply, error)
+	Sum(ctx context.Context, id string, in *rpc.RaftSumRequest) (*rpc.RaftSumReply, error)
 }
 
 const (

@@ -39,6 +39,9 @@ type founder struct {
 	stable    raft.StableStore
 	snaps     raft.SnapshotStore
 	transport raft.Transport
+	// until is what must be applied again before who is fed hears of a state that
+	// is given up while the server runs; 0 = it does not run yet.
+	until uint64
 }
 
 // on is the founder over a disk's log.

@@ -62,29 +62,8 @@ func healing(s *Store, f founder, cluster string) error {
 	if err := s.disk.closeLog(); err != nil {
 		s.logger.Warn("closing the damaged log", zap.Error(err))
 	}
-	in := &rpc.RaftDemoteRequest{ID: s.cfg.NodeID, Address: string(s.deps.Transport.LocalAddr()), ClusterID: cluster}
-	var told time.Time
-	for {
-		ctx, cancel := context.WithTimeout(s.life, healTimeout)
-		out, err := s.deps.Demote(ctx, in)
-		cancel()
-		if err == nil && out.Granted {
-			break
-		}
-		if time.Since(told) >= healRemind {
-			told = time.Now()
-			why := ""
-			if err == nil {
-				why = out.Reason
-			}
-			s.logger.Warn("this server's data are damaged, and it waits for the leader to take its vote. Without a leader: start the other servers; if they are gone for good, put the raft directory back from a backup",
-				zap.String("directory", s.disk.dir), zap.String("reason", why), zap.Error(err))
-		}
-		select {
-		case <-time.After(healPause):
-		case <-s.life.Done():
-			return s.life.Err()
-		}
+	if err := giveUpVote(s, cluster, "this server's data are damaged"); err != nil {
+		return err
 	}
 	if err := s.disk.wipe(); err != nil {
 		return fmt.Errorf("remove the damaged data: %w", err)
@@ -99,14 +78,52 @@ func healing(s *Store, f founder, cluster string) error {
 	return nil
 }
 
+// giveUpVote waits until the leader has taken this server's vote. what is said of
+// the reason.
+func giveUpVote(s *Store, cluster, what string) error {
+	in := &rpc.RaftDemoteRequest{ID: s.cfg.NodeID, Address: string(s.deps.Transport.LocalAddr()), ClusterID: cluster}
+	dir := ""
+	if s.disk != nil {
+		dir = s.disk.dir
+	}
+	var told time.Time
+	for {
+		ctx, cancel := context.WithTimeout(s.life, healTimeout)
+		if s.IsLeader() { // it cannot grant itself anything
+			_ = s.Members().TransferLeadership(ctx, "") // asked again, if it still leads
+		}
+		out, err := s.deps.Demote(ctx, in)
+		cancel()
+		if err == nil && out.Granted {
+			return nil
+		}
+		if time.Since(told) >= healRemind {
+			told = time.Now()
+			why := ""
+			if err == nil {
+				why = out.Reason
+			}
+			s.logger.Warn(what+", and it waits for the leader to take its vote. Without a leader: start the other servers; if they are gone for good, put the raft directory back from a backup",
+				zap.String("directory", dir), zap.String("reason", why), zap.Error(err))
+		}
+		select {
+		case <-time.After(healPause):
+		case <-s.life.Done():
+			return s.life.Err()
+		}
+	}
+}
+
 // anew starts on data that have been removed. The others take this server in; it
 // founds nothing.
 func anew(s *Store, f founder) error {
 	s.cfg.Bootstrap, s.cfg.Expect = false, 0
+	f.hold(s)
 	if err := s.fsm.Reset(); err != nil {
 		return err
 	}
 	known, err := s.disk.open(s.life)
+	f.hold(s)
 	if err == nil {
 		err = s.former.load(s.disk.dir)
 	}
@@ -114,6 +131,14 @@ func anew(s *Store, f founder) error {
 		return err
 	}
 	return s.start(f.on(s.disk), known)
+}
+
+// hold keeps from the feed that the state of a server that runs is empty for a
+// while; disk.open ends that, and it is called again.
+func (f founder) hold(s *Store) {
+	if f.until > 0 {
+		s.fsm.Hold(f.until)
+	}
 }
 
 // kept are the files that outlive a wipe: the memory of the others keeps this

@@ -3,6 +3,8 @@ package store
 import (
 	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
+
+	"consul.internal/store/transport"
 )
 
 // standAlone has a server that is the only one of its cluster stand for election
@@ -23,13 +25,13 @@ func standAlone(n *node, id raft.ServerID, log *zap.Logger) {
 // stand has a server stand for election at once. It sends itself the message with
 // which a leader hands over (Raft dissertation, section 3.10). If that fails, the
 // timeout does it.
-func stand(r *raft.Raft, id raft.ServerID, d *door, log *zap.Logger) {
+func stand(r *raft.Raft, id raft.ServerID, d *transport.Door, log *zap.Logger) {
 	if addr, _ := r.LeaderWithID(); addr != "" || r.State() != raft.Follower {
 		return // it has been elected meanwhile; the message would depose it
 	}
 	addr := d.LocalAddr()
 	answer := make(chan raft.RPCResponse, 1)
-	d.hand(raft.RPC{RespChan: answer, Command: &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+	d.Hand(raft.RPC{RespChan: answer, Command: &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
 		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(id), Addr: d.EncodePeer(id, addr),
 	}}})
 	select {
@@ -37,6 +39,6 @@ func stand(r *raft.Raft, id raft.ServerID, d *door, log *zap.Logger) {
 		if a.Error != nil {
 			log.Debug("cannot stand for election at once; waiting for the election timeout", zap.Error(a.Error))
 		}
-	case <-d.ended:
+	case <-d.Ended():
 	}
 }

@@ -99,14 +99,13 @@ func (f *Former) forget(ctx context.Context, n *node, on founder) error {
 	}
 	defer f.release()
 	s := f.s
-	n.door.keep.Store(true)
+	n.door.Keep()
 	close(n.gone)
 	if err := n.Shutdown().Error(); err != nil {
 		return err
 	}
 	s.node.Store(nil)
-	d := newDoor(s.deps.Transport, s.gate, s.deps.Address, s.work.run)
-	d.votes = f.vote
+	d := newDoor(s)
 	on.transport = d
 	if err := f.restart(on); err != nil {
 		return err
@@ -134,6 +133,7 @@ func (f *Former) restart(on founder) error {
 	f.vow = vow{}
 	f.note()
 	s.cfg.Bootstrap, s.cfg.Expect = false, 0
+	on.hold(s)
 	if err := s.fsm.Reset(); err != nil {
 		return err
 	}

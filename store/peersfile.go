@@ -77,7 +77,7 @@ func (d *disk) recoverPeers(f founder, known replayed) (replayed, error) {
 		return known, err
 	}
 	d.logger.Info("recovered the raft configuration; peers.json is removed")
-	known.config = config
+	known.config, known.settled = config, settled{} // raft reads its new snapshot
 	return known, nil
 }
 

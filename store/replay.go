@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"runtime/debug"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
@@ -13,8 +16,9 @@ import (
 
 // replayed is what a server knows from its disk before raft starts.
 type replayed struct {
-	last   uint64 // last entry of the log, or the snapshot's index
-	config raft.Configuration
+	last    uint64 // last entry of the log, or the snapshot's index
+	config  raft.Configuration
+	settled settled
 }
 
 // replay reads back everything: the newest snapshot that is whole, then every
@@ -39,6 +43,7 @@ func (d *disk) replay(ctx context.Context, known bool) (replayed, error) {
 		d.logger.Warn("the file with the highest stored log index is missing and is made anew; a loss at the end of the log would not have been seen",
 			zap.String("file", d.mark.Path()), zap.Uint64("index", last))
 	}
+	defer d.makeRoom(last - first)()
 	snapIndex, err := d.restoreNewest(first, last, &r)
 	if err != nil {
 		return r, err
@@ -50,6 +55,7 @@ func (d *disk) replay(ctx context.Context, known bool) (replayed, error) {
 	if err := d.readLog(ctx, first, last, snapIndex, &r); err != nil {
 		return r, err
 	}
+	r.settled.applied = d.fsm.Applied()
 	return r, d.mark.Set(last, max(m.Committed, d.fsm.Applied()), true)
 }
 
@@ -82,6 +88,7 @@ func (d *disk) restoreNewest(first, last uint64, r *replayed) (uint64, error) {
 		}
 		d.fsm.Cover(meta.Index)
 		r.config = meta.Configuration
+		r.settled = settled{applied: meta.Index, snap: *meta, config: meta.Configuration, configIndex: meta.ConfigurationIndex}
 		return meta.Index, nil
 	}
 	if first > 1 || damaged != nil && last == 0 {
@@ -107,8 +114,9 @@ func (d *disk) readLog(ctx context.Context, first, last, snapIndex uint64, r *re
 		return err
 	}
 	var term uint64
+	committed = min(max(committed, d.mark.Get().Committed), last)
 	return d.fsm.Replay(ctx, fsm.Stored{
-		First: first, Last: last, Committed: min(max(committed, d.mark.Get().Committed), last),
+		First: first, Last: last, Committed: committed,
 		Read: func(index uint64, into *raft.Log) error {
 			_, err := d.log.Read(index, into)
 			return err
@@ -121,8 +129,41 @@ func (d *disk) readLog(ctx context.Context, first, last, snapIndex uint64, r *re
 			d.log.Unshown().Note(e)
 			if e.Type == raft.LogConfiguration && e.Index > snapIndex {
 				r.config = raft.DecodeConfiguration(e.Data)
+				if e.Index <= committed {
+					r.settled.config, r.settled.configIndex = r.config, e.Index
+				}
 			}
 			return nil
 		},
 	})
+}
+
+const (
+	// roomy is from how many log entries on a replay makes room: fewer leave little behind.
+	roomy = 8192
+	// room lets the garbage of some 20,000 entries pile up. Without it the collector
+	// goes over the growing state again and again, for a quarter of a restart's work.
+	room = 128 << 20
+	// tidyAfter lets a restarted server give its first answers first.
+	tidyAfter = 2 * time.Second
+)
+
+// makeRoom has the garbage collector wait longer, until the function that it
+// returns is called: it counts a block that nobody touches, which takes no memory,
+// as if it were in use. Some time after, what the replay took is given back.
+func (d *disk) makeRoom(entries uint64) (end func()) {
+	if entries < roomy || debug.SetMemoryLimit(-1) < 8*room { // a person has set less (GOMEMLIMIT)
+		return func() {}
+	}
+	block := make([]byte, room)
+	return func() {
+		runtime.KeepAlive(block)
+		d.run(func() {
+			select {
+			case <-time.After(tidyAfter):
+				debug.FreeOSMemory()
+			case <-d.closing:
+			}
+		})
+	}
 }

@@ -15,9 +15,11 @@ import (
 	"consul.internal/internal/fault"
 	"consul.internal/internal/logx"
 	"consul.internal/rpc"
+	"consul.internal/store/checkpoint"
 	"consul.internal/store/disklog"
 	"consul.internal/store/fsm"
 	"consul.internal/store/state"
+	"consul.internal/store/transport"
 )
 
 // ServerID is a node ID as raft has it, so that whoever gives Deps need not know raft.
@@ -70,6 +72,7 @@ type Store struct {
 	rounds  rounds
 	former  *Former
 	pilot   *Autopilot
+	compare *checkpoint.Comparer
 }
 
 // node is a running raft with what it stands on.
@@ -77,7 +80,8 @@ type node struct {
 	*raft.Raft
 	stable raft.StableStore
 	snaps  raft.SnapshotStore
-	door   *door
+	door   *transport.Door
+	on     founder
 	gone   chan struct{} // closed when the store goes on without this raft (see orphan.go)
 }
 
@@ -105,7 +109,7 @@ func New(cfg Config, deps Deps) (*Store, error) {
 		return nil, err
 	}
 	s.lead.init(s)
-	s.former, s.pilot = newFormer(s), newAutopilot(s)
+	s.former, s.pilot, s.compare = newFormer(s), newAutopilot(s), newComparer(s)
 	return s, nil
 }
 
@@ -144,14 +148,13 @@ func (s *Store) Open(ctx context.Context) (err error) {
 	}()
 	rc := s.cfg.raft()
 	rc.Logger = logx.HCLog(s.logger.Named("raft"))
-	d := newDoor(s.deps.Transport, s.gate, s.deps.Address, s.work.run)
-	d.votes = s.former.vote
+	d := newDoor(s)
 	if s.cfg.DataDir == "" {
 		mem := disklog.Memory{InmemStore: raft.NewInmemStore(), Unshown: s.unshown}
 		f := founder{rc: rc, logs: mem, stable: mem, snaps: raft.NewInmemSnapshotStore(), transport: d}
 		return s.start(f, replayed{})
 	}
-	s.disk = &disk{dir: filepath.Join(s.cfg.DataDir, "raft"), nodeID: rc.LocalID, segmentSize: s.cfg.segmentSize, fsm: s.fsm, state: s.state, logger: s.logger, gate: s.gate, run: s.work.run, faults: s.cfg.faults}
+	s.disk = &disk{dir: filepath.Join(s.cfg.DataDir, "raft"), nodeID: rc.LocalID, segmentSize: s.cfg.segmentSize, fsm: s.fsm, state: s.state, logger: s.logger, gate: s.gate, run: s.work.run, closing: s.life.Done(), faults: s.cfg.faults}
 	known, err := s.disk.open(ctx)
 	if err == nil {
 		err = s.former.load(s.disk.dir)
@@ -163,9 +166,16 @@ func (s *Store) Open(ctx context.Context) (err error) {
 	return s.start(f.on(s.disk), known)
 }
 
+// newDoor makes what stands between raft and the transport.
+func newDoor(s *Store) *transport.Door {
+	return transport.NewDoor(transport.Config{
+		Transport: s.deps.Transport, Gate: s.gate, Address: s.deps.Address, Votes: s.former.vote, Run: s.work.run,
+	})
+}
+
 // start starts raft on what has been read back.
 func (s *Store) start(f founder, known replayed) (err error) {
-	d := f.transport.(*door)
+	d := f.transport.(*transport.Door)
 	if s.disk != nil {
 		s.unshown = s.disk.log.Unshown()
 		if known, err = s.disk.recoverPeers(f, known); err != nil {
@@ -200,13 +210,14 @@ func (s *Store) start(f founder, known replayed) (err error) {
 	}
 	notify := make(chan bool, 16) // leadership changes faster than they can be told are not expected
 	f.rc.NotifyCh = notify
-	r, err := raft.NewRaft(f.rc, s.fsm, cached, f.stable, f.snaps, d)
+	logs, snaps := known.settled.resume(f.rc, cached, f.snaps)
+	r, err := raft.NewRaft(f.rc, s.fsm, logs, f.stable, snaps, d)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	n := &node{r, f.stable, f.snaps, d, make(chan struct{})}
+	n := &node{r, f.stable, f.snaps, d, f, make(chan struct{})}
 	s.node.Store(n)
-	d.open()
+	d.Open()
 	observations := make(chan raft.Observation, 16) // leader changes; none is lost in practice, and only a log line hangs on it
 	observer := raft.NewObserver(observations, false, func(o *raft.Observation) bool {
 		_, ok := o.Data.(raft.LeaderObservation)
@@ -240,7 +251,7 @@ func (s *Store) Close() error {
 		if n != nil {
 			errs = append(errs, n.Shutdown().Error()) // closes the transport, too
 		}
-		if c, ok := s.deps.Transport.(raft.WithClose); ok && (n == nil || n.door.keep.Load()) {
+		if c, ok := s.deps.Transport.(raft.WithClose); ok && (n == nil || n.door.Kept()) {
 			errs = append(errs, c.Close())
 		}
 		close(s.stopped)

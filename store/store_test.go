@@ -29,6 +29,7 @@ import (
 	"consul.internal/store/disklog"
 	"consul.internal/store/fsm"
 	"consul.internal/store/state"
+	"consul.internal/store/transport"
 )
 
 const testNode = "aaaaaaaa-1111-1111-1111-111111111111"
@@ -517,7 +518,7 @@ func TestLeaderDuties(t *testing.T) {
 }
 
 func TestTCPTransport(t *testing.T) {
-	tr, err := ListenTCP("127.0.0.1:0", nil, zap.NewNop())
+	tr, err := transport.ListenTCP("127.0.0.1:0", nil, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -533,7 +534,7 @@ func TestTCPTransport(t *testing.T) {
 		c.Close()
 		t.Error("the port is open after Close")
 	}
-	if _, err := ListenTCP("256.0.0.1:0", nil, zap.NewNop()); err == nil {
+	if _, err := transport.ListenTCP("256.0.0.1:0", nil, zap.NewNop()); err == nil {
 		t.Error("a wrong address is taken")
 	}
 }

@@ -30,7 +30,8 @@ import (
 // The committed index lets a restarted server replay what it knows committed
 // before any other server answers. raft's own way to do that
 // (RestoreCommittedLogs) hands the entries to a channel that nobody reads yet, and
-// so blocks for ever past 8,192 entries; replay does it instead.
+// so blocks for ever past 8,192 entries; replay does it instead, and raft passes over
+// them then without reading them (see resumedLog in package store).
 //
 // A disk that is full is no reason to end: raft-wal cannot go on after a write
 // that failed, so the log is opened anew until that works. Meanwhile the gate is
@@ -50,6 +51,7 @@ type Log struct {
 	closing <-chan struct{}
 
 	unshown Unshown
+	peek    peeking // while the log is replayed
 }
 
 // Config is what a log needs.
@@ -70,7 +72,8 @@ type Config struct {
 }
 
 const (
-	trailerVersion = 1
+	trailerUntimed = 1 // its checksum left out when the entry was made; none such is written any more
+	trailerVersion = 2
 	trailerSize    = 1 + 8 + 4 // version, committed index, CRC32C
 	metaFile       = "meta"
 )
@@ -89,6 +92,7 @@ func OpenLog(cfg Config) (*Log, error) {
 	l := &Log{cfg: cfg, committed: func() uint64 { return 0 }}
 	var err error
 	l.wal, err = l.open()
+	l.peek.Store(true) // the files have been checked
 	return l, err
 }
 
@@ -101,7 +105,7 @@ func (l *Log) open() (w *wal.WAL, err error) {
 	}()
 	w, err = wal.Open(l.cfg.Dir,
 		wal.WithMetaStore(&walMeta{path: filepath.Join(l.cfg.Dir, metaFile), acked: l.cfg.Mark.Get().Acked, faults: l.cfg.Faults}),
-		wal.WithSegmentFiler(segment.NewFiler(l.cfg.Dir, privateFS{faults: l.cfg.Faults})),
+		wal.WithSegmentFiler(segment.NewFiler(l.cfg.Dir, privateFS{faults: l.cfg.Faults, peek: &l.peek})),
 		wal.WithSegmentSize(l.cfg.SegmentSize),
 		wal.WithLogger(logx.HCLog(l.cfg.Logger.Named("wal"))))
 	switch {
@@ -119,6 +123,7 @@ func (l *Log) open() (w *wal.WAL, err error) {
 // Arm hands the log to raft. It makes sure first that the disk takes a write:
 // raft would end the process by a panic.
 func (l *Log) Arm(closing <-chan struct{}, fail func(error), committed func() uint64) error {
+	l.peek.Store(false)
 	term, err := l.GetUint64(keyCurrentTerm)
 	if err == nil {
 		err = l.SetUint64(keyCurrentTerm, term)
@@ -336,6 +341,15 @@ func (l *Log) GetLog(index uint64, log *raft.Log) error {
 // Read reads and checks an entry; committed is what was known to be committed
 // when it was stored.
 func (l *Log) Read(index uint64, log *raft.Log) (committed uint64, err error) {
+	peeked := l.peek.Load()
+	if committed, err = l.read(index, log); err != nil && peeked {
+		l.peek.Store(false) // as raft-wal does it, before anything is said of damage
+		return l.read(index, log)
+	}
+	return committed, err
+}
+
+func (l *Log) read(index uint64, log *raft.Log) (committed uint64, err error) {
 	defer func() {
 		if p := recover(); p != nil { // raft-wal's codec trusts lengths in the entry
 			err = l.DamageAt(index, fmt.Sprint(p), nil)
@@ -352,7 +366,7 @@ func (l *Log) Read(index uint64, log *raft.Log) (committed uint64, err error) {
 		return 0, l.DamageAt(index, fmt.Sprintf("entry %d is in its place", log.Index), nil)
 	}
 	n := len(log.Extensions) - trailerSize
-	if n < 0 || log.Extensions[n] != trailerVersion {
+	if n < 0 || log.Extensions[n] != trailerVersion && log.Extensions[n] != trailerUntimed {
 		return 0, l.DamageAt(index, "its checksum is missing", nil)
 	}
 	trailer := log.Extensions[n:]
@@ -361,7 +375,7 @@ func (l *Log) Read(index uint64, log *raft.Log) (committed uint64, err error) {
 		log.Extensions = nil
 	}
 	committed = binary.LittleEndian.Uint64(trailer[1:])
-	if checksum(log, committed) != binary.LittleEndian.Uint32(trailer[9:]) {
+	if checksum(log, committed, trailer[0]) != binary.LittleEndian.Uint32(trailer[9:]) {
 		return 0, l.DamageAt(index, "its checksum is wrong", nil)
 	}
 	return committed, nil
@@ -432,12 +446,12 @@ func trail(log *raft.Log, committed uint64) []byte {
 	b := make([]byte, 0, len(log.Extensions)+trailerSize)
 	b = append(append(b, log.Extensions...), trailerVersion)
 	b = binary.LittleEndian.AppendUint64(b, committed)
-	return binary.LittleEndian.AppendUint32(b, checksum(log, committed))
+	return binary.LittleEndian.AppendUint32(b, checksum(log, committed, trailerVersion))
 }
 
-// checksum covers everything of an entry that raft acts on, with the lengths so
-// that no byte can move from one field to the next.
-func checksum(log *raft.Log, committed uint64) uint32 {
+// checksum covers everything of an entry, with the lengths so that no byte can
+// move from one field to the next.
+func checksum(log *raft.Log, committed uint64, version byte) uint32 {
 	var head [5*8 + 1]byte
 	binary.LittleEndian.PutUint64(head[0:], log.Index)
 	binary.LittleEndian.PutUint64(head[8:], log.Term)
@@ -447,5 +461,11 @@ func checksum(log *raft.Log, committed uint64) uint32 {
 	head[40] = byte(log.Type)
 	sum := crc32.Update(0, castagnoli, head[:])
 	sum = crc32.Update(sum, castagnoli, log.Data)
+	if version != trailerUntimed {
+		var at [16]byte                                                // the time as raft-wal writes it
+		if b, err := log.AppendedAt.AppendBinary(at[:0]); err == nil { // else it cannot be written
+			sum = crc32.Update(sum, castagnoli, b)
+		}
+	}
 	return crc32.Update(sum, castagnoli, log.Extensions)
 }

@@ -117,6 +117,23 @@ func (m *walMeta) Close() error { return nil }
 type privateFS struct {
 	*walfs.FS
 	faults func(op string) error
+	peek   *peeking
+}
+
+func (p privateFS) OpenReader(dir, name string) (types.ReadableFile, error) {
+	f, err := p.FS.OpenReader(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return peekReader{f, p.peek}, nil
+}
+
+func (p privateFS) OpenWriter(dir, name string) (types.WritableFile, error) {
+	f, err := p.FS.OpenWriter(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return peekWriter{f, p.peek}, nil
 }
 
 func (p privateFS) Create(dir, name string, size uint64) (types.WritableFile, error) {

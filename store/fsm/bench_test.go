@@ -33,6 +33,30 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
+// BenchmarkSum measures the sum of a state of 30,000 instances, each with a check.
+func BenchmarkSum(b *testing.B) {
+	st := state.New(nil)
+	f := newFSM(b, st)
+	tx := st.Begin(1)
+	for n := range 30_000 {
+		tx.Next(uint64(n + 1))
+		r := registration(n % 500)
+		r.Service.ID, r.Service.Name = fmt.Sprintf("web-%d", n), fmt.Sprintf("web-%d", n/3)
+		r.Checks[0].CheckID, r.Checks[0].ServiceID = "c-"+r.Service.ID, r.Service.ID
+		if err := tx.EnsureRegistration(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	tx.Commit()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		if _, err := f.Sum(b.Context(), 1, st.Snapshot()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkMemory measures what an instance costs in the state and its view,
 // once nothing else is left: 10,000 services of 3 instances, 1,000 checks. Each
 // command is decoded, as it is when it comes out of the log.

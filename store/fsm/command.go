@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 
 	"github.com/fxamacker/cbor/v2"
@@ -20,9 +21,15 @@ const (
 	TypeFound      Type = 1 // found the cluster: its ID
 	TypeRegister   Type = 2
 	TypeDeregister Type = 3
-	TypeAutopilot  Type = 4 // what autopilot goes by
-	TypePlace      Type = 5 // network coordinates
-	TypeQuery      Type = 8 // prepared queries
+	TypeAutopilot  Type = 4  // what autopilot goes by
+	TypePlace      Type = 5  // network coordinates
+	TypeQuery      Type = 8  // prepared queries
+	TypeCheckpoint Type = 9  // the servers compare their states
+	TypeConfig     Type = 10 // config entries
+	TypeKey        Type = 11 // a key, or all with a prefix
+	TypeSession    Type = 12 // sessions
+	TypeTxn        Type = 13 // a client's transaction
+	TypeTidy       Type = 14 // lock delays and tombstones whose time is over
 )
 
 // Level is the newest level of commands that this version knows. A server that
@@ -87,7 +94,8 @@ type command struct {
 
 // known are the commands of this version.
 func known(c codec) map[Type]command {
-	return map[Type]command{
+	all := keyCommands(c)
+	maps.Copy(all, map[Type]command{
 		TypeFound: {FirstLevel, decoder(c, func(tx *state.Txn, in *FoundCluster) (any, error) {
 			return tx.FoundCluster(in.ID, in.Expect), nil
 		})},
@@ -101,13 +109,18 @@ func known(c codec) map[Type]command {
 		TypeQuery: {FirstLevel, decoder(c, func(tx *state.Txn, in *ChangeQuery) (any, error) {
 			return in.apply(tx)
 		})},
+		TypeConfig: {FirstLevel, decoder(c, func(tx *state.Txn, in *ChangeConfig) (any, error) {
+			return in.apply(tx)
+		})},
+		TypeCheckpoint: {FirstLevel, decoder(c, func(_ *state.Txn, in *Checkpoint) (any, error) { return *in, nil })},
 		TypeRegister: {FirstLevel, decoder(c, func(tx *state.Txn, in *state.Registration) (any, error) {
 			return nil, tx.EnsureRegistration(in)
 		})},
 		TypeDeregister: {FirstLevel, decoder(c, func(tx *state.Txn, in *state.Deregistration) (any, error) {
 			return nil, tx.Deregister(in)
 		})},
-	}
+	})
+	return all
 }
 
 func decoder[T any](c codec, do func(*state.Txn, *T) (any, error)) func([]byte) (apply, error) {
@@ -141,6 +154,7 @@ func newCodec(nesting int) (codec, error) {
 	}
 	dec, err := cbor.DecOptions{
 		MaxNestedLevels: nesting,
+		UTF8:            cbor.UTF8DecodeInvalid,            // keys may have any bytes
 		DefaultMapType:  reflect.TypeFor[map[string]any](), // as JSON has it: free-form fields come from there
 	}.DecMode()
 	return codec{enc, dec}, err

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/hashicorp/raft"
 
 	"consul.internal/store/state"
@@ -22,9 +23,13 @@ type FSM struct {
 	codec    codec
 	commands map[Type]command
 	image    image
+	sums     cbor.EncMode
 	fail     func(error)
+	// checkpoint is told of each checkpoint, nil = nobody is.
+	checkpoint func(index uint64, c Checkpoint, snap *state.Snapshot)
 
-	stopped error // why nothing is applied any more
+	held    uint64 // the feed hears nothing before this is applied, 0 = it does
+	stopped error  // why nothing is applied any more
 	applied atomic.Uint64
 	reached progress
 }
@@ -40,7 +45,11 @@ func New(st *state.State, fail func(error)) (*FSM, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &FSM{state: st, codec: commands, commands: known(commands), image: image{images}, fail: fail}, nil
+	sums, err := newSumEncoding()
+	if err != nil {
+		return nil, err
+	}
+	return &FSM{state: st, codec: commands, commands: known(commands), image: image{images}, sums: sums, fail: fail}, nil
 }
 
 // Applied is the index of the last entry that is in the state.
@@ -71,6 +80,22 @@ func (f *FSM) Reset() error {
 	return f.state.Restore().Commit(0)
 }
 
+// Hold keeps from the feed what happens until all up to index is in the state, and
+// tells it the whole state then: whoever is fed keeps what he has while a state that
+// was reset fills up again. To be called while raft does not run.
+func (f *FSM) Hold(index uint64) {
+	f.state.HoldFeed()
+	f.held = index
+}
+
+// release ends Hold, in raft's goroutine.
+func (f *FSM) release() {
+	if f.held > 0 && f.applied.Load() >= f.held {
+		f.held = 0
+		f.state.ReleaseFeed()
+	}
+}
+
 // WriteImage writes a snapshot of a state after the entry at index.
 func (f *FSM) WriteImage(w io.Writer, snap *state.Snapshot, index uint64) error {
 	return f.image.write(w, snap, index)
@@ -93,9 +118,15 @@ func (f *FSM) Apply(log *raft.Log) any { return f.ApplyBatch([]*raft.Log{log})[0
 // ApplyBatch implements raft.BatchingFSM.
 func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
-	for i, log := range logs {
-		out[i] = f.apply(log)
+	for i := 0; i < len(logs); {
+		if list := f.pending(logs[i:]); len(list) > 0 {
+			i += f.together(list, out[i:])
+			continue
+		}
+		out[i] = f.apply(logs[i])
+		i++
 	}
+	f.release()
 	f.reached.advance(f.applied.Load())
 	return out
 }
@@ -110,18 +141,56 @@ func (f *FSM) apply(log *raft.Log) (r Result) {
 		f.applied.Store(log.Index)
 		return Result{}
 	}
-	do, err := f.decode(log.Data)
-	if err != nil {
-		return Result{Err: f.stop(log.Index, err)}
+	_, err := f.decode(log.Data)
+	return Result{Err: f.stop(log.Index, err)} // else it would be in together
+}
+
+// pending decodes the commands with which logs begins, as far as they are to be applied.
+func (f *FSM) pending(logs []*raft.Log) []pending {
+	var list []pending
+	for _, log := range logs {
+		if f.stopped != nil || log.Index <= f.applied.Load() || log.Type != raft.LogCommand {
+			break
+		}
+		do, err := f.decode(log.Data)
+		if err != nil {
+			break
+		}
+		list = append(list, pending{log.Index, do})
 	}
-	tx := f.state.Begin(log.Index)
-	if r.Value, r.Err = do(tx); r.Err != nil {
-		tx.Abort()
-	} else {
-		tx.Commit()
+	return list
+}
+
+// together applies the head of a list in one transaction, which costs much less
+// than one for each entry, and returns how many entries that were.
+func (f *FSM) together(list []pending, out []any) int {
+	tx := f.state.Begin(list[0].index)
+	var value any
+	for i, p := range list {
+		if i > 0 {
+			tx.Next(p.index)
+		}
+		var err error
+		if value, err = p.do(tx); err != nil {
+			tx.Abort()
+			if i > 0 {
+				return f.together(list[:i], out) // again without it: it must leave no trace
+			}
+			out[0] = Result{value, err}
+			f.applied.Store(p.index)
+			return 1
+		}
+		out[i] = Result{Value: value}
+		if _, ok := value.(Checkpoint); ok { // wants the state as it is right after it
+			list = list[:i+1]
+			break
+		}
 	}
-	f.applied.Store(log.Index)
-	return r
+	tx.Commit()
+	last := list[len(list)-1].index
+	f.applied.Store(last)
+	f.passed(last, value)
+	return len(list)
 }
 
 // stop ends the applying for good, at an entry that this version does not understand.
@@ -147,6 +216,7 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 		return err
 	}
 	f.applied.Store(index)
+	f.release()
 	f.reached.advance(index)
 	return nil
 }

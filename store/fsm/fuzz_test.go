@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"consul.internal/internal/snapfile"
 	"consul.internal/store/state"
 )
 
@@ -27,11 +28,11 @@ func FuzzImage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, frame bool) {
 		if frame { // with right checksums, so that the decoder is reached
 			var framed bytes.Buffer
-			w := newChunkWriter(&framed)
+			w := snapfile.NewChunkWriter(&framed)
 			if _, err := w.Write(data); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.finish(); err != nil {
+			if err := w.Close(); err != nil {
 				t.Fatal(err)
 			}
 			data = framed.Bytes()

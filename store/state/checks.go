@@ -111,6 +111,9 @@ func (t *Txn) putCheck(c, old *catalog.Check) {
 	t.put(tableChecks, checkKey(c.Node, c.CheckID), c)
 	t.raise(keyState + string(c.Status))
 	t.touchChecked(c)
+	if c.Status == catalog.Critical {
+		SessionWriter{t}.checkLost(c)
+	}
 }
 
 // touchChecked touches the instances on which a check bears, and the queries for it.
@@ -140,6 +143,7 @@ func (t *Txn) deleteCheck(c *catalog.Check) {
 	t.remove(tableChecks, checkKey(c.Node, c.CheckID), c)
 	t.raise(keyState + string(c.Status))
 	t.touchChecked(c)
+	SessionWriter{t}.checkLost(c)
 }
 
 // hasNUL reports whether a name holds the byte that ends names in index values.

@@ -343,6 +343,10 @@ func TestEveryTableIsSaved(t *testing.T) {
 	if err := f.putQuery(definition("id-1", "q"), false); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := f.putConfig(configEntry(t, `{"Kind":"proxy-defaults","Name":"global","Config":{"a":1}}`), nil, false); err != nil {
+		t.Fatal(err)
+	}
+	f.keysAndSessions()
 	saved := map[string]int{}
 	for table, rec := range f.Snapshot().Records() {
 		saved[table]++

@@ -130,6 +130,7 @@ func (t *Txn) deleteNode(n *catalog.Node) {
 		t.deleteCheck(row)
 	}
 	Coordinates{t}.gone(n.Name)
+	SessionWriter{t}.nodeGone(n.Name)
 	t.remove(tableNodes, nodeKey(n.Name), n)
 	t.gone = append(t.gone, catalog.Change{Op: catalog.NodeGone, Node: n})
 	t.raise(keyNodes)

@@ -187,7 +187,9 @@ func (t *Txn) relabelChecks(row *serviceRow) {
 // and the queries that show it are to wake. record says that its service or node
 // record changed, not only its checks.
 func (t *Txn) touch(row *serviceRow, record bool) {
-	t.instances.add(row.key())
+	if !t.s.held {
+		t.instances.add(row.key())
+	}
 	t.raise(keyHealth + catalog.Fold(row.Service.Name))
 	if record {
 		t.raise(keyCatalog + catalog.Fold(row.Service.Name))

@@ -26,6 +26,11 @@ func tables() []table {
 		checkTable(),
 		queryTable(),
 		coordinateTable(),
+		sessionTable(),
+		keyTable(),
+		tombstoneTable(),
+		delayTable(),
+		configTable(),
 	}
 }
 

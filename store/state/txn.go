@@ -25,15 +25,11 @@ type records struct {
 	// What was written by now, nil where a record was taken away. memdb copies its
 	// way to a record anew after each read of what it has written, so records are
 	// read from here and from base.
-	written map[place]any
-	touched map[string]bool // tables with a record in written
+	written map[string]map[string]any // by table, and key in the primary index
 }
 
 // recs lets get read what embeds records.
 func (t *records) recs() *records { return t }
-
-// place is where a record is: its table and its key in the primary index.
-type place struct{ table, key string }
 
 // ordered is a set of keys that remembers the order of arrival.
 type ordered struct {
@@ -55,7 +51,7 @@ func (o *ordered) add(key string) {
 // of the transaction before. The caller ends it by Commit or Abort.
 func (s *State) Begin(index uint64) *Txn {
 	db := s.db.Load()
-	r := records{tx: db.Txn(true), base: db.Txn(false), written: map[place]any{}, touched: map[string]bool{}}
+	r := records{tx: db.Txn(true), base: db.Txn(false), written: map[string]map[string]any{}}
 	return &Txn{s: s, indexing: indexing{records: r, index: index, raised: map[string]raising{}}, names: map[string]*nameRow{}}
 }
 
@@ -118,7 +114,7 @@ func (t *Txn) changes() []catalog.Change {
 // get returns the record under a key of a table's primary index.
 func get[T any](of interface{ recs() *records }, table, key string) (rec T, ok bool) {
 	t := of.recs()
-	raw, known := t.written[place{table, key}]
+	raw, known := t.written[table][key]
 	if !known {
 		return first[T](t.base, table, primary, key)
 	}
@@ -128,7 +124,7 @@ func get[T any](of interface{ recs() *records }, table, key string) (rec T, ok b
 
 // reader reads what get cannot, by other indexes or by prefix.
 func (t *records) reader(table string) *memdb.Txn {
-	if t.touched[table] {
+	if t.written[table] != nil {
 		return t.tx
 	}
 	return t.base
@@ -137,13 +133,20 @@ func (t *records) reader(table string) *memdb.Txn {
 // put writes a record, key being its own in the primary index.
 func (t *records) put(table, key string, rec any) {
 	must(t.tx.Insert(table, rec))
-	t.written[place{table, key}] = rec
-	t.touched[table] = true
+	t.note(table, key, rec)
 }
 
 // remove takes a record away that is there.
 func (t *records) remove(table, key string, rec any) {
 	must(t.tx.Delete(table, rec))
-	t.written[place{table, key}] = nil
-	t.touched[table] = true
+	t.note(table, key, nil)
+}
+
+func (t *records) note(table, key string, rec any) {
+	of := t.written[table]
+	if of == nil {
+		of = map[string]any{}
+		t.written[table] = of
+	}
+	of[key] = rec
 }

@@ -1,4 +1,4 @@
-package store
+package transport
 
 import (
 	"context"
@@ -43,8 +43,8 @@ func ListenTCP(bind string, advertise net.Addr, logger *zap.Logger) (*raft.Netwo
 	return t, nil
 }
 
-// NewTransport makes a raft transport over connections that a layer opens and accepts.
-func NewTransport(layer Layer, logger *zap.Logger) raft.Transport {
+// New makes a raft transport over connections that a layer opens and accepts.
+func New(layer Layer, logger *zap.Logger) raft.Transport {
 	return named{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: stream{layer}, MaxPool: transportConns, Timeout: transportTimeout, Logger: logx.HCLog(logger.Named("raft")),
 	})}
@@ -93,30 +93,45 @@ func (s stream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	return s.Layer.Dial(ctx, string(addr[at+1:]), string(addr[:max(at, 0)]))
 }
 
-// door is the transport as raft gets it: it finds servers by their ID wherever
+// Config is what a Door is made of.
+type Config struct {
+	Transport raft.Transport
+	Gate      *disklog.Gate                      // closed while the disk does not take writes
+	Address   func(raft.ServerID) (string, bool) // where a server is now; may be nil
+	Votes     func(raft.RPC, func(raft.RPC))     // passes a request for a vote on, or answers it; may be nil
+	Run       func(func()) bool                  // runs what its owner waits for
+}
+
+// Door is the transport as raft gets it: it finds servers by their ID wherever
 // they are now, closes while the disk does not take writes, and keeps votes back
 // that a pledge forbids.
-type door struct {
+type Door struct {
 	raft.Transport
-	gate    *disklog.Gate
-	votes   func(raft.RPC, func(raft.RPC)) // passes a request for a vote on, or answers it
-	address func(raft.ServerID) (string, bool)
-	run     func(func()) bool
-	in      chan raft.RPC
-	ended   chan struct{}
-	keep    atomic.Bool // the transport outlives this door
+	cfg   Config
+	in    chan raft.RPC
+	ended chan struct{}
+	keep  atomic.Bool
 }
 
 var errNoPreVote = errors.New("the transport knows no pre-vote")
 
-// newDoor begins to take calls from t.
-func newDoor(t raft.Transport, g *disklog.Gate, address func(raft.ServerID) (string, bool), run func(func()) bool) *door {
-	return &door{Transport: t, gate: g, address: address, run: run, in: make(chan raft.RPC), ended: make(chan struct{})}
+// NewDoor returns a closed door.
+func NewDoor(cfg Config) *Door {
+	return &Door{Transport: cfg.Transport, cfg: cfg, in: make(chan raft.RPC), ended: make(chan struct{})}
 }
 
-// open lets calls through until the door is closed.
-func (d *door) open() {
-	d.run(func() {
+// Keep has the transport outlive this door.
+func (d *Door) Keep() { d.keep.Store(true) }
+
+// Kept reports whether the transport outlives this door.
+func (d *Door) Kept() bool { return d.keep.Load() }
+
+// Ended is closed when the door is.
+func (d *Door) Ended() <-chan struct{} { return d.ended }
+
+// Open lets calls through until the door is closed.
+func (d *Door) Open() {
+	d.cfg.Run(func() {
 		for {
 			select {
 			case call := <-d.Transport.Consumer():
@@ -128,20 +143,20 @@ func (d *door) open() {
 	})
 }
 
-func (d *door) pass(call raft.RPC) {
+func (d *Door) pass(call raft.RPC) {
 	switch call.Command.(type) {
 	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest, *raft.TimeoutNowRequest:
-		if d.votes != nil {
-			d.votes(call, d.hand)
+		if d.cfg.Votes != nil {
+			d.cfg.Votes(call, d.Hand)
 			return
 		}
 	}
-	d.hand(call)
+	d.Hand(call)
 }
 
-// hand gives a call to raft, which may be stuck in a write.
-func (d *door) hand(call raft.RPC) {
-	shut := d.gate.Shutting()
+// Hand gives a call to raft, which may be stuck in a write.
+func (d *Door) Hand(call raft.RPC) {
+	shut := d.cfg.Gate.Shutting()
 	select {
 	case <-shut:
 		refuse(call, disklog.ErrGateShut)
@@ -167,9 +182,9 @@ func refuse(call raft.RPC, err error) {
 	call.Respond(nil, err)
 }
 
-func (d *door) to(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
-	if d.address != nil {
-		if now, ok := d.address(id); ok {
+func (d *Door) to(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
+	if d.cfg.Address != nil {
+		if now, ok := d.cfg.Address(id); ok {
 			return raft.ServerAddress(now)
 		}
 	}
@@ -177,12 +192,12 @@ func (d *door) to(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress 
 }
 
 // Consumer implements raft.Transport.
-func (d *door) Consumer() <-chan raft.RPC { return d.in }
+func (d *Door) Consumer() <-chan raft.RPC { return d.in }
 
 // SetHeartbeatHandler implements raft.Transport.
-func (d *door) SetHeartbeatHandler(handle func(raft.RPC)) {
+func (d *Door) SetHeartbeatHandler(handle func(raft.RPC)) {
 	d.Transport.SetHeartbeatHandler(func(call raft.RPC) {
-		if d.gate.IsShut() {
+		if d.cfg.Gate.IsShut() {
 			call.Respond(nil, disklog.ErrGateShut)
 			return
 		}
@@ -191,69 +206,69 @@ func (d *door) SetHeartbeatHandler(handle func(raft.RPC)) {
 }
 
 // AppendEntriesPipeline implements raft.Transport.
-func (d *door) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
-	if d.gate.IsShut() {
+func (d *Door) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
+	if d.cfg.Gate.IsShut() {
 		return nil, disklog.ErrGateShut
 	}
 	p, err := d.Transport.AppendEntriesPipeline(id, d.to(id, addr))
 	if err != nil {
 		return nil, err
 	}
-	return pipeline{p, d.gate}, nil
+	return pipeline{p, d.cfg.Gate}, nil
 }
 
 // AppendEntries implements raft.Transport.
-func (d *door) AppendEntries(id raft.ServerID, addr raft.ServerAddress, in *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) error {
-	if d.gate.IsShut() {
+func (d *Door) AppendEntries(id raft.ServerID, addr raft.ServerAddress, in *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) error {
+	if d.cfg.Gate.IsShut() {
 		return disklog.ErrGateShut
 	}
 	return d.Transport.AppendEntries(id, d.to(id, addr), in, out)
 }
 
 // RequestVote implements raft.Transport.
-func (d *door) RequestVote(id raft.ServerID, addr raft.ServerAddress, in *raft.RequestVoteRequest, out *raft.RequestVoteResponse) error {
-	if d.gate.IsShut() {
+func (d *Door) RequestVote(id raft.ServerID, addr raft.ServerAddress, in *raft.RequestVoteRequest, out *raft.RequestVoteResponse) error {
+	if d.cfg.Gate.IsShut() {
 		return disklog.ErrGateShut
 	}
 	return d.Transport.RequestVote(id, d.to(id, addr), in, out)
 }
 
 // RequestPreVote implements raft.WithPreVote.
-func (d *door) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, in *raft.RequestPreVoteRequest, out *raft.RequestPreVoteResponse) error {
+func (d *Door) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, in *raft.RequestPreVoteRequest, out *raft.RequestPreVoteResponse) error {
 	t, ok := d.Transport.(raft.WithPreVote)
 	switch {
 	case !ok:
 		return errNoPreVote
-	case d.gate.IsShut():
+	case d.cfg.Gate.IsShut():
 		return disklog.ErrGateShut
 	}
 	return t.RequestPreVote(id, d.to(id, addr), in, out)
 }
 
 // InstallSnapshot implements raft.Transport.
-func (d *door) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, in *raft.InstallSnapshotRequest, out *raft.InstallSnapshotResponse, data io.Reader) error {
-	if d.gate.IsShut() {
+func (d *Door) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, in *raft.InstallSnapshotRequest, out *raft.InstallSnapshotResponse, data io.Reader) error {
+	if d.cfg.Gate.IsShut() {
 		return disklog.ErrGateShut
 	}
 	return d.Transport.InstallSnapshot(id, d.to(id, addr), in, out, data)
 }
 
 // TimeoutNow implements raft.Transport.
-func (d *door) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, in *raft.TimeoutNowRequest, out *raft.TimeoutNowResponse) error {
+func (d *Door) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, in *raft.TimeoutNowRequest, out *raft.TimeoutNowResponse) error {
 	return d.Transport.TimeoutNow(id, d.to(id, addr), in, out)
 }
 
 // CloseStreams ends idle connections where the transport has any.
-func (d *door) CloseStreams() {
+func (d *Door) CloseStreams() {
 	if c, ok := d.Transport.(interface{ CloseStreams() }); ok {
 		c.CloseStreams()
 	}
 }
 
 // Close implements raft.WithClose. It is called once.
-func (d *door) Close() error {
+func (d *Door) Close() error {
 	close(d.ended)
-	if c, ok := d.Transport.(raft.WithClose); ok && !d.keep.Load() {
+	if c, ok := d.Transport.(raft.WithClose); ok && !d.Kept() {
 		return c.Close()
 	}
 	return nil
