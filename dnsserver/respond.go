@@ -23,13 +23,27 @@ const (
 	flagRD = 1 << 8
 	flagCD = 1 << 4
 
+	rcodeMask = 0xF // of the second byte of the flags
+
 	opcodeShift = 11
 	opcodeMask  = 0xF
 )
 
 // respond answers one message, into out if it has the room, and returns nil for
 // what gets no reply. It is called by many goroutines.
-func (s *Server) respond(req, out []byte, from asker) (resp []byte) {
+func (s *Server) respond(req, out []byte, from asker) []byte {
+	if resp := s.quick(req, out, from); resp != nil {
+		return resp
+	}
+	resp := s.full(req, out, from)
+	if s.fast != nil && resp != nil && resp[3]&rcodeMask != dns.RcodeServerFailure {
+		learn(s, req, resp[3]&rcodeMask == dns.RcodeNameError)
+	}
+	return resp
+}
+
+// full is the full path, which answers everything.
+func (s *Server) full(req, out []byte, from asker) (resp []byte) {
 	if len(req) < headerLen {
 		s.count.ignored.Add(1)
 		return nil

@@ -111,7 +111,7 @@ func TestNotReady(t *testing.T) {
 		m := question(name, dns.TypeA)
 		m.SetEdns0(1232, false)
 		r := ask(t, s, m, false)
-		if r.Rcode != dns.RcodeServerFailure || r.Authoritative || extended(r) != dns.ExtendedErrorCodeNotReady {
+		if r.Rcode != dns.RcodeServerFailure || !r.Authoritative || extended(r) != dns.ExtendedErrorCodeNotReady {
 			t.Errorf("%s: %s, extended error %d", name, dns.RcodeToString[r.Rcode], extended(r))
 		}
 	}

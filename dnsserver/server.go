@@ -45,6 +45,7 @@ type Server struct {
 	recursor *recurse.Recursor
 	count    counters
 	timers   timers
+	fast     *fast        // nil: there is only the full path
 	logged   atomic.Int64 // when a panic was last logged, in nanoseconds since 1970
 
 	ctx    context.Context // of all queries
@@ -64,8 +65,9 @@ type Server struct {
 
 // live is the part of a server that a reload replaces.
 type live struct {
-	cfg  Config
-	zone *zone.Zone
+	cfg    Config
+	zone   *zone.Zone
+	packed *packed // nil: nothing is answered on the fast path
 }
 
 // pair is one address: both transports.
@@ -83,9 +85,6 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if deps.Source == nil || deps.Logger == nil {
 		return nil, fault.Newf(fault.Invalid, "the DNS server needs a source and a logger")
 	}
-	if deps.Shuffle == nil {
-		deps.Shuffle = rand.Shuffle
-	}
 	recursor, err := recurse.New(cfg.Recursion, recurse.Deps{Logger: deps.Logger, Dial: deps.Dial})
 	if err != nil {
 		return nil, err
@@ -93,6 +92,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s := &Server{
 		deps:     deps,
 		recursor: recursor,
+		fast:     newFast(deps.Source),
 		timers:   newTimers(deps.Metrics),
 		slots:    make(chan struct{}, cfg.Limits.UDPInFlight),
 		conns:    map[net.Conn]struct{}{},
@@ -107,7 +107,11 @@ func New(cfg Config, deps Deps) (*Server, error) {
 func (s *Server) compile(cfg Config) *live {
 	opt := cfg.options()
 	opt.Execute, opt.Datacenters = s.deps.Execute, s.deps.Datacenters
-	return &live{cfg: cfg, zone: zone.New(opt, s.deps.Source, s.deps.Shuffle)}
+	shuffle := s.deps.Shuffle
+	if shuffle == nil {
+		shuffle = rand.Shuffle
+	}
+	return &live{cfg: cfg, zone: zone.New(opt, s.deps.Source, shuffle), packed: newPacked(s, &cfg, opt)}
 }
 
 // Open takes all addresses, then serves them, and returns. When one cannot be

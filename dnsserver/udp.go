@@ -21,42 +21,39 @@ const (
 )
 
 // serveUDP reads a socket until the server closes, and then what has reached it
-// by then. Each query is answered by a goroutine of its own, of which there are
-// so many and no more: a query that finds none free is dropped, and its asker
-// tries again.
+// by then. What the fast path does not answer is answered by a goroutine of its
+// own, of which there are so many and no more: a query that finds none free is
+// dropped, and its asker tries again.
 func (s *Server) serveUDP(c *net.UDPConn) {
+	r := newReader(s, c)
 	quiet := false // nothing came since the socket's deadline was last moved
 	for {
-		b := s.bufs.Get().(*[]byte)
-		n, from, err := c.ReadFromUDPAddrPort(*b)
+		err := r.read()
 		switch {
 		case err == nil:
 			quiet = false
-			s.takeUDP(c, from, b, n)
-			continue
 		case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded) && (quiet || !s.linger(c)):
-			s.bufs.Put(b)
 			return // only Close sets a deadline
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			quiet = true
 		default:
 			s.pause(readPause)
 		}
-		s.bufs.Put(b)
 	}
 }
 
-func (s *Server) takeUDP(c *net.UDPConn, from netip.AddrPort, query *[]byte, n int) {
-	s.count.udp.Add(1)
+// takeUDP has a query answered by the full path, if there is room.
+func (s *Server) takeUDP(c *net.UDPConn, from netip.AddrPort, query []byte) {
 	select {
 	case s.slots <- struct{}{}:
+		b := s.bufs.Get().(*[]byte)
+		n := copy(*b, query)
 		s.queries.Go(func() {
 			defer func() { <-s.slots }()
-			s.answerUDP(c, from, query, n)
+			s.answerUDP(c, from, b, n)
 		})
 	default:
 		s.count.dropped.Add(1)
-		s.bufs.Put(query)
 	}
 }
 

@@ -168,16 +168,22 @@ func (w *work) publish(index uint64) {
 		list := merge(old, e, instanceKey)
 		if len(list) == 0 {
 			w.d.services.delete(name)
-			continue
+			w.d.known.remove(KindService, name)
+		} else {
+			w.d.known.add(KindService, name)
+			w.d.services.store(name, &Service{Name: list[0].Service.Name, Instances: list, Index: index})
 		}
-		w.d.services.store(name, &Service{Name: list[0].Service.Name, Instances: list, Index: index})
+		w.d.told.tell(KindService, name)
 	}
 	for name, n := range w.nodes {
 		if n == nil {
 			w.d.nodes.delete(name)
-			continue
+			w.d.known.remove(KindNode, name)
+		} else {
+			w.d.known.add(KindNode, name)
+			w.d.nodes.store(name, &Node{Node: n, Index: index})
 		}
-		w.d.nodes.store(name, &Node{Node: n, Index: index})
+		w.d.told.tell(KindNode, name)
 	}
 	for a, e := range w.addrs {
 		next := &Address{}
@@ -188,9 +194,12 @@ func (w *work) publish(index uint64) {
 		next.Services = merge(next.Services, e.services, instanceKey)
 		if len(next.Nodes) == 0 && len(next.Services) == 0 {
 			w.d.addrs.delete(a)
-			continue
+		} else {
+			w.d.addrs.store(a, next)
 		}
-		w.d.addrs.store(a, next)
+		if len(w.d.told) > 0 { // else nobody needs the address as text
+			w.d.told.tell(KindAddress, AddressSubject(a).Name)
+		}
 	}
 }
 

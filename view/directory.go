@@ -37,15 +37,17 @@ type Directory struct {
 	addrs    table[netip.Addr, Address]
 	index    atomic.Uint64
 	ready    atomic.Bool
+	known    known
 
 	mu        sync.Mutex // held by Apply; guards what follows
 	instances map[string]map[string]*catalog.Instance
 	applied   chan struct{} // closed by the next Apply; nil when nobody waits
+	told      listeners
 }
 
 // NewDirectory returns an empty directory that is not ready.
 func NewDirectory() *Directory {
-	return &Directory{instances: map[string]map[string]*catalog.Instance{}}
+	return &Directory{instances: map[string]map[string]*catalog.Instance{}, known: newKnown()}
 }
 
 // Service returns what is known of a service, or nil. Name is folded.

@@ -126,13 +126,13 @@ func (f *Feed) dirty(subject Subject) {
 
 // touched is what a batch touches, as it was before the batch.
 type touched struct {
-	present map[Subject]bool             // whether it was there
-	members map[Subject]map[key]struct{} // of services: which instances
+	present map[Subject]bool // whether it was there
+	members []member         // instances, some more than once
 }
 
 // touch looks up what a batch is going to touch, by its old names too.
 func (f *Feed) touch(b catalog.Batch) *touched {
-	t := &touched{map[Subject]bool{}, map[Subject]map[key]struct{}{}}
+	t := &touched{present: map[Subject]bool{}}
 	for _, c := range b.Changes {
 		if !sound(c) {
 			continue
@@ -171,10 +171,9 @@ func (f *Feed) touchNode(t *touched, c catalog.Change) {
 func (f *Feed) touchInstance(t *touched, i *catalog.Instance) {
 	s := Subject{KindService, catalog.Fold(i.Service.Name)}
 	f.note(t, s)
-	if t.members[s] == nil {
-		t.members[s] = map[key]struct{}{}
+	if m := (member{s.Name, instanceKey(i)}); !slices.Contains(t.members[max(0, len(t.members)-1):], m) { // as it was, then as it is
+		t.members = append(t.members, m)
 	}
-	t.members[s][instanceKey(i)] = struct{}{}
 	f.noteAddr(t, i.Service.Address)
 }
 

@@ -19,6 +19,8 @@ type State struct {
 	Index uint64        // the catalog's index that the answer holds at least
 	Stale bool          // the view has lost its source and may be behind
 	Age   time.Duration // how long ago the answer was certainly right; 0 is now
+	// Session is the one that keeps the answer up to date (see Pulse); 0 if none does.
+	Session uint64
 }
 
 // Local answers questions about the own datacenter from one directory. Its
@@ -79,13 +81,20 @@ func (l *Local) State(_ context.Context, datacenter string) (State, error) {
 }
 
 func (l *Local) state(datacenter string) (State, error) {
-	if datacenter != "" && !catalog.EqualFold(datacenter, l.datacenter) {
+	if !l.own(datacenter) {
 		return State{}, fault.Newf(fault.NotFound, "no datacenter %q is known here", datacenter)
 	}
 	st := State{Index: l.dir.Index(), Age: l.age()}
-	st.Stale = st.Age > l.staleAfter
+	if st.Stale = st.Age > l.staleAfter; !st.Stale {
+		st.Session = localSession
+	}
 	if !l.dir.Ready() {
+		st.Session = 0
 		return st, ErrNotReady
 	}
 	return st, nil
+}
+
+func (l *Local) own(datacenter string) bool {
+	return datacenter == "" || catalog.EqualFold(datacenter, l.datacenter)
 }

@@ -48,7 +48,7 @@ func DefaultMirrorConfig(datacenter string) MirrorConfig {
 // RemoteMirrorConfig returns the values for another datacenter.
 func RemoteMirrorConfig(datacenter string) MirrorConfig {
 	c := DefaultMirrorConfig(datacenter)
-	c.Wait = 500 * time.Millisecond // what a question about another datacenter may take
+	c.Wait = 450 * time.Millisecond // what a question about another datacenter may take is 500, a busy machine included
 	c.Confirm = 5                   // a person's pace; a flood of names is answered from the index
 	c.Connect = 3 * time.Second     // TCP and TLS take three round trips
 	return c
@@ -74,6 +74,7 @@ type Mirror struct {
 
 	shown shown
 	up    uplink
+	keep  keeping
 
 	mu      sync.Mutex // guards what follows, and the entries
 	entries map[Subject]*entry
@@ -164,6 +165,7 @@ func NewMirror(cfg MirrorConfig, deps MirrorDeps) (*Mirror, error) {
 		cfg: cfg, deps: deps,
 		entries: map[Subject]*entry{}, pending: map[*entry]struct{}{}, relayed: map[*relaySession]struct{}{},
 	}
+	m.keep.told = newNameSet()
 	m.up.m, m.up.send = m, make(chan struct{}, 1)
 	m.life, m.end = context.WithCancel(context.Background())
 	m.index.entry = &entry{mirror: m, subject: Subject{Kind: KindIndex}}
@@ -213,6 +215,7 @@ func (m *Mirror) load() (victims []*entry) {
 		delete(m.pending, e)
 		e.used.Store(h.asOf.Unix())
 		e.held.Store(h)
+		m.keep.told.add(r.Subject.hash())
 		e.charged = true
 		m.shown.list(e, true)
 		if m.last == nil || h.asOf.After(m.last.asOf) {
@@ -341,7 +344,9 @@ func (e *entry) touch(now time.Time) {
 // fresh as its last heartbeat, also after its end.
 func (h *held) state(now time.Time, limit time.Duration) State {
 	asOf, index := h.asOf, h.token.Index
+	var session uint64
 	if h.link != nil {
+		session = h.link.id
 		if b := h.link.beat.Load(); b != nil {
 			if b.asOf.After(asOf) {
 				asOf = b.asOf
@@ -352,7 +357,7 @@ func (h *held) state(now time.Time, limit time.Duration) State {
 		}
 	}
 	age := max(0, now.Sub(asOf))
-	return State{Index: index, Age: age, Stale: age > limit}
+	return State{Index: index, Age: age, Stale: age > limit, Session: session}
 }
 
 // resume is the token to go on with.
@@ -375,7 +380,7 @@ func (m *Mirror) Stats() MirrorStats {
 	defer m.mu.Unlock()
 	st := m.count
 	st.Connected = m.up.link.Load() != nil
-	st.Names, st.Pending, st.Index = len(m.entries)-len(m.pending), len(m.pending), len(m.index.hashes)
+	st.Names, st.Pending, st.Index = len(m.entries)-len(m.pending), len(m.pending), m.index.hashes.len()
 	return st
 }
 

@@ -21,7 +21,7 @@ func (m *Mirror) ask(ctx context.Context, s Subject) (*held, error) {
 	defer m.mu.Unlock()
 	if m.index.lacks(hash, m.entries[s], m.cfg.StaleAfter) {
 		if !doubt(m) {
-			m.dropAbsent(s)
+			dropAbsent(m, s)
 			return m.index.absent, nil
 		}
 		absent := m.index.absent
@@ -125,6 +125,7 @@ func (m *Mirror) Forget() {
 		m.remove(e, nil)
 	}
 	m.index.hashes, m.index.absent, m.last = nil, nil, nil
+	showAbsence(m)
 }
 
 // want returns the entry of a subject, followed from now on. mu is held.
@@ -134,7 +135,7 @@ func (m *Mirror) want(s Subject) (*entry, error) {
 		if !m.open {
 			return nil, m.cfg.errUnknown(s, "and this agent does not look for it")
 		}
-		if len(m.pending) >= m.cfg.Pending && !m.dropPending() {
+		if len(m.pending) >= m.cfg.Pending && !dropPending(m) {
 			m.count.Refused++
 			return nil, m.cfg.errUnknown(s, "and too many others are being asked for")
 		}
@@ -221,7 +222,7 @@ func (m *Mirror) add(s Subject) *entry {
 }
 
 // dropPending forgets an entry that nobody waits for any more.
-func (m *Mirror) dropPending() bool {
+func dropPending(m *Mirror) bool {
 	for e := range m.pending {
 		if e.waiters == 0 && e.pins == 0 {
 			m.remove(e, nil)
@@ -233,7 +234,7 @@ func (m *Mirror) dropPending() bool {
 
 // dropAbsent forgets a name that the name index lacks. Who waits for it to come
 // goes on waiting.
-func (m *Mirror) dropAbsent(s Subject) {
+func dropAbsent(m *Mirror, s Subject) {
 	if e := m.entries[s]; e != nil && e.waiters == 0 && e.pins == 0 && !e.following.Load() {
 		m.remove(e, nil)
 	}
@@ -254,10 +255,13 @@ func (m *Mirror) remove(e *entry, failed error) {
 	m.unfollow(e)
 	if h := e.held.Load(); h != nil && !h.absent() && !h.token.before(m.index.dropped) {
 		m.index.dropped = h.token
+		showAbsence(m)
 	}
+	m.keep.told.remove(e.subject.hash())
 	delete(m.entries, e.subject)
 	delete(m.pending, e)
 	m.shown.list(e, false)
+	m.keep.listeners.tell(e.subject.Kind, e.subject.Name)
 	if e.charged {
 		e.charged = false
 		m.deps.Budget.release(e)
@@ -327,6 +331,7 @@ func (m *Mirror) unfollow(e *entry) {
 			still.asOf = b.asOf
 		}
 		e.held.Store(&still)
+		m.keep.listeners.tell(e.subject.Kind, e.subject.Name)
 	}
 }
 

@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 type link struct {
 	beat   atomic.Pointer[beat] // nil before the first
 	direct bool                 // with a server that has the catalog itself
+	id     uint64               // another for each session of any mirror, and never 0
 }
 
 type beat struct {
@@ -157,6 +159,7 @@ func (u *uplink) attach(s Session) *link {
 		l.direct = !r.Relayed()
 	}
 	u.m.count.Sessions++
+	l.id = rand.Uint64() | 1
 	u.outbox = nil
 	u.link.Store(l)
 	crowd{u.m}.relink()

@@ -13,7 +13,7 @@ import (
 // mirror's mu.
 type nameIndex struct {
 	entry   *entry
-	hashes  map[uint64]struct{}
+	hashes  *nameSet // nil: not known
 	all     []uint64 // the same as a list, when somebody wants it; nil: not made
 	dropped Token    // the most that was known of a name that existed and was forgotten here
 	absent  *held    // what is known of each name that is not here; nil: the index is not known
@@ -29,7 +29,7 @@ func (x *nameIndex) lacks(hash uint64, e *entry, limit time.Duration) bool {
 	if x.absent == nil || x.absent.state(time.Now(), limit).Stale {
 		return false
 	}
-	if _, there := x.hashes[hash]; there {
+	if x.hashes.has(hash) {
 		return false
 	}
 	upTo := x.absent.resume()
@@ -99,6 +99,7 @@ func (m *Mirror) takeEnd(e *entry, why string) error {
 	case EndDenied:
 		if e == m.index.entry {
 			m.index.hashes, m.index.absent, e.seq = nil, nil, 0
+			showAbsence(m)
 			crowd{m}.indexed(true, nil, nil)
 			return nil
 		}
@@ -172,18 +173,19 @@ func (m *Mirror) takeIndex(l *link, e *Event, asOf time.Time) error {
 		return fault.Newf(fault.Unavailable, "the server knows fewer names than are known here")
 	}
 	if e.Reset {
-		x.hashes = make(map[uint64]struct{}, len(e.Added))
+		x.hashes = newNameSet()
 	} else if x.absent == nil {
 		return fault.Newf(fault.Invalid, "the server sent changes of names that were never told")
 	}
 	for _, h := range e.Added {
-		x.hashes[h] = struct{}{}
+		x.hashes.add(h)
 	}
 	for _, h := range e.Removed {
-		delete(x.hashes, h)
+		x.hashes.remove(h)
 	}
-	if len(x.hashes) > maxNames {
+	if x.hashes.len() > maxNames {
 		x.hashes, x.absent = nil, nil
+		showAbsence(m)
 		x.entry.following.Store(false)
 		x.entry.seq, x.entry.stop = 0, true
 		m.up.enqueue(x.entry)
@@ -192,6 +194,7 @@ func (m *Mirror) takeIndex(l *link, e *Event, asOf time.Time) error {
 	}
 	x.absent = &held{token: e.Token, changed: e.Token.Index, asOf: asOf, link: l}
 	m.last = x.absent
+	showAbsence(m)
 	m.floor.raise(e.Token)
 	crowd{m}.indexed(e.Reset, e.Added, e.Removed)
 	return nil
@@ -202,6 +205,10 @@ func (m *Mirror) hold(e *entry, old, now *held) []*entry {
 	var victims []*entry
 	same := old != nil && now.service == old.service && now.node == old.node && now.address == old.address
 	e.held.Store(now)
+	if !now.absent() {
+		m.keep.told.add(e.subject.hash())
+	}
+	m.keep.listeners.tell(e.subject.Kind, e.subject.Name)
 	delete(m.pending, e)
 	if now.absent() {
 		if e.pins == 0 {
@@ -209,7 +216,7 @@ func (m *Mirror) hold(e *entry, old, now *held) []*entry {
 			return nil
 		}
 		m.shown.list(e, true)
-		m.uncharge(e)
+		uncharge(m, e)
 	} else {
 		m.shown.list(e, true)
 		if (e.kept || e.charged) && (!same || !e.charged) {
@@ -224,7 +231,7 @@ func (m *Mirror) hold(e *entry, old, now *held) []*entry {
 }
 
 // uncharge forgets on disk and in the budget a name that no longer exists.
-func (m *Mirror) uncharge(e *entry) {
+func uncharge(m *Mirror, e *entry) {
 	if e.charged {
 		e.charged = false
 		m.deps.Budget.release(e)

@@ -2,6 +2,7 @@ package view
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -203,10 +204,7 @@ func (s *relaySession) tellIndex(p *passage, e Event, first bool, h *held) []Eve
 // everyName is the whole name index, shared by all who get it.
 func (x *nameIndex) everyName() []uint64 {
 	if x.all == nil {
-		x.all = make([]uint64, 0, len(x.hashes))
-		for h := range x.hashes {
-			x.all = append(x.all, h)
-		}
+		x.all = slices.AppendSeq(make([]uint64, 0, x.hashes.len()), x.hashes.all())
 	}
 	return x.all
 }

@@ -1,5 +1,10 @@
 package view
 
+import (
+	"slices"
+	"unsafe"
+)
+
 // ring remembers which names recent batches touched, not what they said: the
 // directory holds that. So it is small, and keeps nothing else alive.
 type ring struct {
@@ -10,30 +15,32 @@ type ring struct {
 
 type ringEntry struct {
 	index          uint64
-	members        map[Subject]map[key]struct{} // instances by service
-	added, removed []uint64                     // of the name index
-	bytes          int
+	members        []member
+	added, removed []uint64 // of the name index
+}
+
+// member is an instance of a service that a batch touched. A list of them, not
+// maps: there is mostly one, and a small map takes ten times as much.
+type member struct {
+	service string // folded
+	key     key
+}
+
+func (e *ringEntry) bytes() int {
+	return int(unsafe.Sizeof(ringEntry{})) + int(unsafe.Sizeof(member{}))*len(e.members) + 8*(len(e.added)+len(e.removed))
 }
 
 func (r *ring) reset(index uint64) { *r = ring{floor: index} }
 
-// ringCost is about what one remembered instance costs: two string headers, a
-// subject, and its shares of two maps. The strings belong to the catalog.
-const ringCost = 160
-
 func (r *ring) push(index uint64, t *touched, added, removed []uint64, cfg FeedConfig) {
-	e := ringEntry{index: index, members: t.members, added: added, removed: removed}
-	e.bytes = ringCost + 8*(len(added)+len(removed))
-	for _, keys := range t.members {
-		e.bytes += ringCost * len(keys)
-	}
+	e := ringEntry{index: index, members: slices.Clip(t.members), added: added, removed: removed}
 	r.entries = append(r.entries, e)
-	r.bytes += e.bytes
+	r.bytes += e.bytes()
 	drop := 0
 	for drop < len(r.entries) && (len(r.entries)-drop > cfg.RingBatches || r.bytes > cfg.RingBytes) {
-		r.bytes -= r.entries[drop].bytes
+		r.bytes -= r.entries[drop].bytes()
 		r.floor = r.entries[drop].index
-		r.entries[drop] = ringEntry{} // let go of its maps; append moves the rest when it must
+		r.entries[drop] = ringEntry{} // let go of its lists; append moves the rest when it must
 		drop++
 	}
 	r.entries = r.entries[drop:]
@@ -55,8 +62,10 @@ func (r *ring) since(index uint64, visit func(*ringEntry)) bool {
 func (r *ring) memberKeys(s Subject, index uint64) (map[key]struct{}, bool) {
 	out := map[key]struct{}{}
 	ok := r.since(index, func(e *ringEntry) {
-		for k := range e.members[s] {
-			out[k] = struct{}{}
+		for _, m := range e.members {
+			if m.service == s.Name {
+				out[m.key] = struct{}{}
+			}
 		}
 	})
 	return out, ok

@@ -68,14 +68,16 @@ func AddressSubject(a netip.Addr) Subject {
 
 // hash is a subject's place in the name index. It is the same in every process,
 // and nobody can make a name that has the hash of another (SHA-256, cut).
-func (s Subject) hash() uint64 {
+func (s Subject) hash() uint64 { return hashOf(s.Kind, s.Name) }
+
+func hashOf[T string | []byte](k Kind, name T) uint64 {
 	var b [1 + 255]byte
-	b[0] = byte(s.Kind)
+	b[0] = byte(k)
 	var sum [sha256.Size]byte
-	if len(s.Name) <= len(b)-1 {
-		sum = sha256.Sum256(b[:1+copy(b[1:], s.Name)])
+	if len(name) <= len(b)-1 {
+		sum = sha256.Sum256(b[:1+copy(b[1:], name)])
 	} else {
-		sum = sha256.Sum256(append(b[:1:1], s.Name...))
+		sum = sha256.Sum256(append(b[:1:1], name...))
 	}
 	return binary.BigEndian.Uint64(sum[:])
 }

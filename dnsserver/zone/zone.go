@@ -56,6 +56,13 @@ func New(opt Options, src Source, shuffle Shuffle) *Zone {
 	return z
 }
 
+// With returns the same zone over another source and order.
+func (z *Zone) With(src Source, shuffle Shuffle) *Zone {
+	other := *z
+	other.src, other.shuffle = src, shuffle
+	return &other
+}
+
 // Reply is the answer to one question.
 type Reply struct {
 	Rcode         int
@@ -84,7 +91,7 @@ func (z *Zone) AnswerTo(ctx context.Context, name Name, qtype uint16, client net
 	q := &query{z: z, ctx: ctx, name: name, qtype: qtype, client: client, chain: maxChain}
 	r := q.answer()
 	r.Scoped = name.Kind == Query
-	r.Authoritative = r.Rcode != dns.RcodeServerFailure
+	r.Authoritative = true // also of a failure, as resolvers know it from here
 	r.Stale = q.stale
 	return r
 }

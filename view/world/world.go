@@ -63,6 +63,7 @@ type World struct {
 
 	mu     sync.Mutex // guards replacing mirrors, and what follows
 	listed map[string]bool
+	told   []func(dc string, s view.Subject) // by the mirrors
 	life   context.Context
 	end    context.CancelFunc
 	wg     sync.WaitGroup
@@ -194,6 +195,9 @@ func (w *World) make(dc string) error {
 	if err := m.Open(w.life); err != nil {
 		return err
 	}
+	for _, told := range w.told {
+		m.OnChange(func(_ string, s view.Subject) { told(dc, s) })
+	}
 	life, end := context.WithCancel(w.life)
 	next := maps.Clone(*w.mirrors.Load())
 	next[dc] = &place{m, view.NewRelay(m, view.DefaultFeedConfig()), end}
@@ -264,6 +268,10 @@ func ask[T any](ctx context.Context, w *World, dc string, look func(*view.Mirror
 	v, st, err := look(p.mirror)
 	if err == nil {
 		err = w.old(st)
+	}
+	if err == nil && v == nil && !p.mirror.Stats().Connected {
+		// What is known may be answered for a long time, what is not there may come at any.
+		err = fault.Newf(fault.Unavailable, "datacenter %s cannot be asked now, and what it did not have it may have got", dc)
 	}
 	if err != nil {
 		return nil, st, err

@@ -1,0 +1,291 @@
+package dnsserver
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"consul.internal/catalog"
+	"consul.internal/dnsserver/table"
+	"consul.internal/dnsserver/wire"
+	"consul.internal/dnsserver/zone"
+	"consul.internal/view"
+)
+
+// The fast path answers from packed bytes what has been asked before, and names
+// that certainly do not exist; everything else is left to the full path, which is
+// what defines an answer. After the full path has answered a question, pack makes
+// its answer ready for the next who asks.
+
+// fast is what the fast path keeps for as long as the server lives. It is nil
+// where the source does not tell of changes.
+type fast struct {
+	source view.Pulsing
+	stamps *table.Stamps
+	clerks sync.Pool // *clerk, for questions that come one by one
+
+	// sources are the datacenters that answers came from, by their number; the own
+	// one is the first, with an empty name. The list grows and is replaced.
+	sources atomic.Pointer[[]string]
+	mu      sync.Mutex // of who lengthens it
+
+	// packing says of some of the questions at a time that somebody packs their
+	// answer: the others that have missed it need not do so too.
+	packing [256]atomic.Bool
+}
+
+// packed is the part of the fast path that goes with one configuration.
+type packed struct {
+	table    *table.Table
+	negative *wire.Negative
+	zone     *zone.Zone // as the live one, but for limits that apply to each answer
+}
+
+// maxSources is how many datacenters the fast path tells apart; the names of
+// others take the full path.
+const maxSources = 64
+
+func newFast(src zone.Source) *fast {
+	pulsing, ok := src.(view.Pulsing)
+	if !ok {
+		return nil
+	}
+	f := &fast{source: pulsing, stamps: table.NewStamps()}
+	f.sources.Store(&[]string{""})
+	pulsing.OnChange(func(dc string, s view.Subject) {
+		f.stamps.Changed(catalog.Fold(dc), uint8(s.Kind), s.Name)
+	})
+	return f
+}
+
+// number is a datacenter's place among the sources.
+func (f *fast) number(dc string) (uint8, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := *f.sources.Load()
+	for i, s := range list {
+		if s == dc {
+			return uint8(i), true
+		}
+	}
+	if len(list) == maxSources {
+		return 0, false
+	}
+	next := append(list[:len(list):len(list)], dc)
+	f.sources.Store(&next)
+	return uint8(len(list)), true
+}
+
+// batch is how many datagrams are taken from a socket at a time: more save next to
+// nothing.
+const batch = 32
+
+// clerk answers questions on the fast path, one batch at a time. It belongs to one
+// goroutine.
+type clerk struct {
+	s       *Server
+	live    *live
+	now     time.Time
+	own     view.Pulse
+	pulses  [maxSources]view.Pulse
+	asked   [maxSources]bool // the pulse has been taken for this batch
+	queries [batch]wire.Query
+	probes  [batch]table.Probe
+	slots   [batch]int8 // where in probes a question is; below 0: nowhere
+	reply   wire.Reply
+	tally   tally
+}
+
+func newClerk(s *Server) *clerk {
+	c := &clerk{s: s}
+	c.reply.Order.Shuffle = s.deps.Shuffle
+	return c
+}
+
+// read looks up all questions of a batch. Every question has arrived before, so
+// that what is known of the catalog now is new enough for each of them.
+func (c *clerk) read(msgs [][]byte) {
+	c.live, c.now = c.s.live.Load(), time.Now()
+	c.own = view.Pulse{}
+	clear(c.asked[:])
+	if c.live.packed != nil {
+		c.own = c.s.fast.source.Pulse("")
+	}
+	n := 0
+	for i, m := range msgs {
+		c.slots[i] = -1
+		if c.own.Session == 0 || !wire.Parse(m, &c.queries[i]) {
+			continue
+		}
+		q := &c.queries[i]
+		c.probes[n].Key = q.Key[:q.KeyLen]
+		c.slots[i] = int8(n)
+		n++
+	}
+	if n > 0 {
+		c.live.packed.table.Find(c.probes[:n])
+	}
+}
+
+// answer turns a question of the batch, at the start of msg, into its reply. It
+// returns 0, with msg as it was, for what the full path must answer.
+func (c *clerk) answer(i int, msg []byte, from asker) int {
+	if c.slots[i] < 0 {
+		return 0
+	}
+	q, e := &c.queries[i], c.probes[c.slots[i]].Entry
+	room := zone.RoomTCP(q.Type)
+	if !from.tcp {
+		room = zone.RoomUDP(q.Size, c.live.cfg.UDPAnswerLimit)
+	}
+	if q.EDNS {
+		room.Size -= plainOPT
+	}
+	r := &c.reply
+	r.Room, r.Serial = wire.Room(room), uint32(c.own.Index)
+	r.RA = c.s.recursor.Serves(from.addr)
+	r.TC = c.live.cfg.EnableTruncate
+	if e != nil && c.holds(e) {
+		if len(e.Answer()) == 0 {
+			return 0 // it cannot be packed
+		}
+		a := wire.Answer(e.Answer())
+		n, cut, ok := a.Write(msg, q, r)
+		if !ok {
+			return 0
+		}
+		c.tally.add(q, a.Rcode(), cut)
+		return n
+	}
+	if q.Type == typeAXFR {
+		return 0
+	}
+	label, node, ok := c.live.packed.negative.Split(q)
+	if !ok {
+		return 0
+	}
+	kind := view.KindService
+	if node {
+		kind = view.KindNode
+	}
+	if !c.s.fast.source.Lacks("", kind, label) {
+		return 0
+	}
+	n, ok := c.live.packed.negative.Write(msg, q, r)
+	if !ok {
+		return 0
+	}
+	c.tally.add(q, rcodeNameError, false)
+	return n
+}
+
+// holds reports whether what an entry's answer is made of is as it was, and known
+// to be so.
+func (c *clerk) holds(e *table.Entry) bool {
+	m := e.Mark()
+	if !c.s.fast.stamps.Holds(&m) || m.Expires != 0 && c.now.Unix() >= m.Expires {
+		return false
+	}
+	if m.Source == 0 {
+		return m.Session == c.own.Session
+	}
+	if !c.asked[m.Source] {
+		c.asked[m.Source] = true
+		c.pulses[m.Source] = c.s.fast.source.Pulse((*c.s.fast.sources.Load())[m.Source])
+	}
+	return m.Session == c.pulses[m.Source].Session
+}
+
+// quick answers one question into out, or returns nil.
+func (s *Server) quick(req, out []byte, from asker) (resp []byte) {
+	if s.fast == nil || len(out) < len(req) {
+		return nil
+	}
+	defer s.spare(&resp)
+	c, ok := s.fast.clerks.Get().(*clerk)
+	if !ok {
+		c = newClerk(s)
+	}
+	defer s.fast.clerks.Put(c)
+	one := [1][]byte{req}
+	c.read(one[:])
+	if c.slots[0] < 0 {
+		return nil
+	}
+	copy(out, req)
+	n := c.answer(0, out, from)
+	c.tally.flush(s, c.now, 1)
+	if n == 0 {
+		return nil
+	}
+	return out[:n]
+}
+
+// spare is deferred by the fast path: after a bug in it the full path answers.
+func (s *Server) spare(resp *[]byte) {
+	if v := recover(); v != nil {
+		s.panicked(v)
+		*resp = nil
+	}
+}
+
+// tally counts what a batch was answered, so that counters are touched once.
+type tally struct {
+	rcodes [maxPackedRcode + 1]uint32
+	cut    uint32
+	total  uint32
+	types  [len(timed)]uint32
+	// Of other types, and who asks for the names of addresses.
+	others, reverse uint32
+}
+
+// arpa ends the names that ask who has an address.
+var arpa = []byte("\x04arpa\x00")
+
+// maxPackedRcode is the highest code of packed answers.
+const maxPackedRcode = rcodeNameError
+
+func (t *tally) add(q *wire.Query, rcode int, cut bool) {
+	t.total++
+	t.rcodes[rcode&maxPackedRcode]++
+	if cut {
+		t.cut++
+	}
+	if bytes.HasSuffix(q.Name(), arpa) {
+		t.reverse++
+		return
+	}
+	for i, ty := range timed {
+		if ty == q.Type {
+			t.types[i]++
+			return
+		}
+	}
+	t.others++
+}
+
+// flush adds what has been counted to the server's counters. The time that the
+// batch of n questions took is shared among them.
+func (t *tally) flush(s *Server, began time.Time, n int) {
+	if t.total == 0 {
+		return
+	}
+	for code, n := range t.rcodes {
+		if n > 0 {
+			s.count.rcodes[code].Add(uint64(n))
+		}
+	}
+	if t.cut > 0 {
+		s.count.truncated.Add(uint64(t.cut))
+	}
+	if s.timers.on {
+		each := time.Since(began) / time.Duration(n)
+		for i, k := range t.types {
+			s.timers.byIndex[i].ObserveN(each, int(k))
+		}
+		s.timers.other.ObserveN(each, int(t.others))
+		s.timers.reverse.ObserveN(each, int(t.reverse))
+	}
+	*t = tally{}
+}

@@ -1,0 +1,267 @@
+package dnsserver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/miekg/dns"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+
+	"consul.internal/catalog"
+	"consul.internal/view"
+)
+
+// turned is an order that is none of the catalog's, and the same each time.
+func turned(n int, swap func(i, j int)) {
+	for i := range n / 2 {
+		swap(i, n-1-i)
+	}
+	if n > 2 {
+		swap(0, 1)
+	}
+}
+
+// samePaths holds the replies of the two paths to a question against each other,
+// byte by byte, and reports whether the fast one had one.
+func samePaths(t testing.TB, s *Server, req []byte, from asker) bool {
+	t.Helper()
+	want := bytes.Clone(s.full(req, make([]byte, udpBuffer), from))
+	first := bytes.Clone(s.respond(req, make([]byte, udpBuffer), from)) // packs the answer
+	second := s.quick(req, make([]byte, udpBuffer), from)
+	if !bytes.Equal(first, want) {
+		t.Errorf("question %x\nfirst %x\nfull  %x", req, first, want)
+	}
+	if second != nil && !bytes.Equal(second, want) {
+		t.Errorf("question %x\n%v\nfast %x\nfull %x\n%v\n%v", req, unpacked(req), second, want, unpacked(second), unpacked(want))
+	}
+	return second != nil
+}
+
+func unpacked(b []byte) string {
+	var m dns.Msg
+	if err := m.Unpack(b); err != nil {
+		return err.Error()
+	}
+	return m.String()
+}
+
+// manyShapes is a catalog with a name of each shape that answers have, in random
+// numbers and with random content.
+func manyShapes(r *rand.Rand) *view.Directory {
+	d := view.NewDirectory()
+	b := catalog.Batch{Index: 1 + r.Uint64N(1<<33), Reset: true}
+	var nodes []*catalog.Node
+	for i := range 12 {
+		n := &catalog.Node{Name: fmt.Sprintf("node%d", i), Address: fmt.Sprintf("10.0.0.%d", i+1)}
+		switch r.IntN(6) {
+		case 0:
+			n.Name = fmt.Sprintf("Node-%d.rack", i)
+		case 1:
+			n.Address = fmt.Sprintf("fd00::%x", i+1)
+		case 2:
+			n.Address = fmt.Sprintf("h%d.example.com", i)
+		case 3:
+			n.Meta = map[string]string{"os": "linux", "rack": fmt.Sprint(r.IntN(9)), "rfc1035-note": "with a text that is long enough to matter where there is little room"}
+		}
+		nodes = append(nodes, n)
+		b.Changes = append(b.Changes, catalog.Change{Op: catalog.NodeSet, Node: n})
+	}
+	for _, name := range shapeNames {
+		n := r.IntN(8)
+		if name == "many" {
+			n = 60
+		}
+		kind := r.IntN(6)
+		for i := range n {
+			s := &catalog.Service{ID: fmt.Sprintf("%s%d", name, i), Name: name, Port: 8000 + r.IntN(3), Weights: catalog.DefaultWeights}
+			node := nodes[r.IntN(len(nodes))]
+			if kind < 3 { // each on a node of its own
+				node = nodes[i%len(nodes)]
+			}
+			switch kind {
+			case 1:
+				s.Address = fmt.Sprintf("192.0.2.%d", i)
+			case 2:
+				s.Address = fmt.Sprintf("2001:db8::%d", i)
+			case 4:
+				s.Address = []string{"", "192.0.2.1", "other.example.com", "web.service.consul"}[r.IntN(4)]
+			}
+			if r.IntN(2) == 0 {
+				s.Tags, s.Meta = []string{"blue", "v1.2"}, map[string]string{"k": "v"}
+			}
+			inst := &catalog.Instance{Node: node, Service: s}
+			if kind == 5 || r.IntN(8) == 0 {
+				inst.Checks = []*catalog.Check{{Node: node.Name, CheckID: "c", Status: []catalog.Status{catalog.Passing, catalog.Warning, catalog.Critical}[r.IntN(3)]}}
+			}
+			b.Changes = append(b.Changes, catalog.Change{Op: catalog.InstanceSet, Instance: inst})
+		}
+	}
+	d.Apply(b)
+	d.SetReady()
+	return d
+}
+
+var shapeNames = []string{"web", "db", "cache", "Queue", "many", "a-very-long-name-of-a-service-that-leaves-little-room-for-answers"}
+
+// shapeForms are the forms of names, for what stands before the keyword.
+var shapeForms = []string{"%s.service.consul.", "%s.service.dc1.consul.", "%s.service.dc1.dc.consul.", "%s.SERVICE.Consul.", "blue.%s.service.consul.",
+	"v1.2.%s.service.consul.", "_%s._tcp.service.consul.", "_%s._blue.service.dc1.consul.", "_%s._tcp.consul.", "%s.node.consul.", "%s.node.dc1.consul.",
+	"%s.service.alt.example.", "%s.service.dc2.consul.", "%s.service.any.consul.", "%s.service.all.consul.", "%s.query.consul.", "%s.addr.consul.",
+	"%s.consul.", "%s.10.in-addr.arpa.", "%s.service.service.consul.", "%s.connect.consul.", "%s"}
+
+var shapeWords = append([]string{"node1", "Node-3.rack", "node7", "nosuch", "0a000001", "1.0.0", "ns", "consul.", "service.consul.", "dc1.consul.",
+	"service.dc1.consul.", "_tcp.consul.", "x.y", "service", "_x", "node.service", "dc.service"}, shapeNames...)
+
+var shapeTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypeANY, dns.TypeTXT, dns.TypeSOA, dns.TypePTR, dns.TypeCNAME, dns.TypeMX, dns.TypeAXFR, 9999}
+
+func shapeConfig(r *rand.Rand, addr string) Config {
+	cfg := DefaultConfig()
+	cfg.Addrs = []string{addr}
+	cfg.AltDomain = "alt.example."
+	cfg.UDPAnswerLimit = r.IntN(10)
+	cfg.ARecordLimit = []int{0, 0, 1, 2, 5}[r.IntN(5)]
+	cfg.EnableTruncate = r.IntN(2) == 0
+	cfg.OnlyPassing = r.IntN(2) == 0
+	cfg.EnableAdditionalNodeMetaTXT = r.IntN(3) > 0
+	return cfg
+}
+
+func shapeQuestion(r *rand.Rand) []byte {
+	name := shapeForms[r.IntN(len(shapeForms))]
+	if r.IntN(3) == 0 {
+		name = fmt.Sprintf(shapeForms[r.IntN(2)], shapeNames[r.IntN(len(shapeNames))])
+	}
+	if bytes.Contains([]byte(name), []byte("%s")) {
+		name = fmt.Sprintf(name, shapeWords[r.IntN(len(shapeWords))])
+	}
+	m := question(dns.Fqdn(name), shapeTypes[r.IntN(len(shapeTypes))])
+	if r.IntN(2) == 0 {
+		m.Question[0].Qtype = shapeTypes[r.IntN(3)] // what is asked most
+	}
+	m.RecursionDesired, m.CheckingDisabled, m.AuthenticatedData = r.IntN(2) == 0, r.IntN(4) == 0, r.IntN(4) == 0
+	if r.IntN(2) == 0 {
+		m.SetEdns0([]uint16{0, 512, 513, 600, 900, 1232, 4096, 65535}[r.IntN(8)], r.IntN(4) == 0)
+	}
+	b, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// The two paths say the same, whatever the catalog, the configuration and the
+// question; also after each change.
+func TestPathsAgree(t *testing.T) {
+	answered, asked := 0, 0
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		dir := manyShapes(r)
+		s, err := New(shapeConfig(r, "127.0.0.1:0"), Deps{Source: view.NewLocal("dc1", dir), Logger: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)), Shuffle: turned})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 300 {
+			if r.IntN(10) == 0 { // an instance comes, goes or turns
+				svc := dir.Service(catalog.Fold(shapeNames[r.IntN(len(shapeNames))]))
+				if svc != nil {
+					i := *svc.Instances[r.IntN(len(svc.Instances))]
+					i.Checks = []*catalog.Check{{Node: i.Node.Name, CheckID: "c", Status: []catalog.Status{catalog.Passing, catalog.Critical}[r.IntN(2)]}}
+					op := catalog.InstanceSet
+					if r.IntN(6) == 0 {
+						op = catalog.InstanceGone
+					}
+					dir.Apply(catalog.Batch{Index: dir.Index() + 1, Changes: []catalog.Change{{Op: op, Instance: &i}}})
+				}
+			}
+			if req := shapeQuestion(r); req != nil {
+				asked++
+				if samePaths(t, s, req, asker{local, r.IntN(4) == 0}) {
+					answered++
+				}
+			}
+		}
+		if st := s.Stats(); st.Panics != 0 {
+			t.Fatalf("seed %d: %d panics", seed, st.Panics)
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	t.Logf("the fast path answered %d of %d questions", answered, asked)
+	if answered < asked/4 {
+		t.Errorf("the fast path answered %d of %d questions", answered, asked)
+	}
+}
+
+// Whatever the question's bytes, both paths say the same.
+func FuzzPaths(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		if b := shapeQuestion(r); b != nil {
+			f.Add(b, r.Uint64N(8), r.IntN(4) == 0)
+		}
+	}
+	var servers []*Server
+	for seed := range uint64(8) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		s, err := New(shapeConfig(r, "127.0.0.1:0"), Deps{Source: view.NewLocal("dc1", manyShapes(r)), Logger: zap.NewNop(), Shuffle: turned})
+		if err != nil {
+			f.Fatal(err)
+		}
+		servers = append(servers, s)
+	}
+	f.Fuzz(func(t *testing.T, req []byte, which uint64, tcp bool) {
+		s := servers[which%uint64(len(servers))]
+		samePaths(t, s, req, asker{local, tcp})
+		if s.Stats().Panics != 0 {
+			t.Fatal("a panic")
+		}
+	})
+}
+
+// A query on the fast path allocates nothing.
+func TestFastAllocates(t *testing.T) {
+	s, err := New(DefaultConfig(), Deps{Source: webSource(3), Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClerk(s)
+	for _, q := range benchQuestions {
+		for _, edns := range []bool{false, true} {
+			m := question(q.question, q.qtype)
+			if edns {
+				m.SetEdns0(1232, false)
+			}
+			req, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.respond(req, make([]byte, udpBuffer), asker{local, false})
+			msgs := make([][]byte, batch)
+			bufs := make([][]byte, batch)
+			for i := range msgs {
+				bufs[i] = make([]byte, udpBuffer)
+			}
+			n := testing.AllocsPerRun(100, func() {
+				for i := range msgs {
+					msgs[i] = bufs[i][:copy(bufs[i], req)]
+					binary.BigEndian.PutUint16(msgs[i], uint16(i))
+				}
+				c.read(msgs)
+				for i := range msgs {
+					if c.answer(i, bufs[i], asker{addr: local}) == 0 {
+						t.Fatalf("%s took the full path", q.name)
+					}
+				}
+				c.tally.flush(s, c.now, len(msgs))
+			})
+			if n != 0 {
+				t.Errorf("%s: %v allocations for %d queries", q.name, n, batch)
+			}
+		}
+	}
+}

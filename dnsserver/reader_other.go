@@ -1,0 +1,30 @@
+//go:build !linux
+
+package dnsserver
+
+import "net"
+
+// reader reads one datagram at a time, as every system can.
+type reader struct {
+	s   *Server
+	c   *net.UDPConn
+	buf [udpBuffer]byte
+	out [udpBuffer]byte
+}
+
+func newReader(s *Server, c *net.UDPConn) *reader { return &reader{s: s, c: c} }
+
+// read takes one query and answers it, or has it answered.
+func (r *reader) read() error {
+	n, from, err := r.c.ReadFromUDPAddrPort(r.buf[:])
+	if err != nil {
+		return err
+	}
+	r.s.count.udp.Add(1)
+	if resp := r.s.quick(r.buf[:n], r.out[:], asker{addr: from.Addr().Unmap()}); resp != nil {
+		_, _ = r.c.WriteToUDPAddrPort(resp, from) // the asker tries again
+		return nil
+	}
+	r.s.takeUDP(r.c, from, r.buf[:n])
+	return nil
+}
