@@ -31,18 +31,21 @@ func Diff(old, new *Settings) (changed, needRestart []string) {
 	if !reflect.DeepEqual(old.Definitions.Checks, new.Definitions.Checks) {
 		add("checks")
 	}
+	if !reflect.DeepEqual(old.Definitions.Watches, new.Definitions.Watches) {
+		add("watches")
+	}
 	slices.Sort(changed)
 	slices.Sort(needRestart)
 	return changed, needRestart
 }
 
 // compare calls add for every key of two structs of the same type that differs.
-// Services and checks are left out: their places in files do not count.
+// Services, checks and watches are left out: their places in files do not count.
 func compare(path string, a, b reflect.Value, add func(string)) {
 	t := a.Type()
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("hcl"), ",")
-		if name == "" || path == "" && (name == "services" || name == "checks") {
+		if name == "" || path == "" && (name == "services" || name == "checks" || name == "watches") {
 			continue
 		}
 		x, y := a.Field(i), b.Field(i)

@@ -66,7 +66,7 @@ type file struct {
 	// Services and checks.
 	Services                []serviceFile    `hcl:"services,service" reload:"yes" doc:"services of this machine"`
 	Checks                  []checkFile      `hcl:"checks,check" reload:"yes" doc:"checks of this node or of a service (service_id)"`
-	Watches                 []map[string]any `hcl:"watches,watch" later:"F" reload:"yes" doc:"queries whose change starts a handler"`
+	Watches                 []watchQueryFile `hcl:"watches,watch" reload:"yes" doc:"queries whose change starts a handler"`
 	EnableScriptChecks      *bool            `hcl:"enable_script_checks" doc:"allow script checks, also such as come over HTTP: a remote shell without ACLs"`
 	EnableLocalScriptChecks *bool            `hcl:"enable_local_script_checks" doc:"allow script checks of configuration files only"`
 	EnableAgentTLSForChecks *bool            `hcl:"enable_agent_tls_for_checks" later:"C" doc:"present the agent's certificate in HTTPS and gRPC checks"`
@@ -101,10 +101,10 @@ type file struct {
 	Segments             []segmentFile   `hcl:"segments" later:"enterprise" doc:"network segments of a server"`
 	Partition            *string         `hcl:"partition" later:"enterprise" doc:"admin partition of this agent"`
 	Locality             *localityFile   `hcl:"locality" later:"mesh" doc:"region and zone of this agent"`
-	Cache                cacheFile       `hcl:"cache" later:"D" doc:"no effect: answers come from views"`
+	Cache                cacheFile       `hcl:"cache" later:"never" doc:"no effect: answers come from views"`
 	RPC                  rpcFile         `hcl:"rpc" doc:"no effect: streaming is always on"`
 	SessionTTLMin        *time.Duration  `hcl:"session_ttl_min" later:"F" doc:"shortest time to live of a session"`
-	DisableRemoteExec    *bool           `hcl:"disable_remote_exec" later:"F" doc:"refuse consul exec on this node"`
+	DisableRemoteExec    *bool           `hcl:"disable_remote_exec" doc:"refuse consul exec on this node"`
 	Telemetry            telemetryFile   `hcl:"telemetry" doc:"metrics"`
 	HTTP                 httpFile        `hcl:"http_config" doc:"the HTTP interface"`
 	UI                   uiFile          `hcl:"ui_config" doc:"the web interface"`
@@ -127,7 +127,7 @@ type file struct {
 	AutoConfig           autoConfigFile  `hcl:"auto_config" later:"mesh" doc:"first configuration for clients, given out by servers"`
 	AutoReloadConfig     *bool           `hcl:"auto_reload_config" doc:"reload when a configuration file changes"`
 	Connect              connectFile     `hcl:"connect" later:"mesh" doc:"the service mesh"`
-	ConfigEntries        configEntryFile `hcl:"config_entries" later:"D" doc:"config entries to create on first start"`
+	ConfigEntries        configEntryFile `hcl:"config_entries" doc:"config entries to create on first start"`
 	DefaultIntention     *string         `hcl:"default_intention_policy" later:"mesh" doc:"allow or deny where no intention fits"`
 	Peering              peeringFile     `hcl:"peering" later:"mesh" doc:"cluster peering"`
 	XDS                  xdsFile         `hcl:"xds" later:"mesh" doc:"streams to proxies"`

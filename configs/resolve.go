@@ -94,7 +94,10 @@ func (r *resolver) settings() *Settings {
 		FilterDefault: value(f.Telemetry.FilterDefault), PrefixFilter: f.Telemetry.PrefixFilter,
 		PrometheusRetention: value(f.Telemetry.PrometheusRetention),
 	}
+	s.Server.ConfigEntries = r.configEntries(s.Server.Enabled && s.Node.PrimaryDatacenter == s.Node.Datacenter)
 	s.Definitions = r.definitions(s.Checks)
+	s.Definitions.Watches = watches(f.Watches, r.findings)
+	s.RemoteExec = !or(f.DisableRemoteExec, true)
 	r.gossipKey()
 	r.words()
 	r.bounds()

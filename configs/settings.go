@@ -6,6 +6,8 @@ import (
 
 	"consul.internal/agent"
 	"consul.internal/checks"
+	"consul.internal/configentry"
+	"consul.internal/internal/watch"
 )
 
 // Settings is the whole configuration of one agent, checked and resolved. Its
@@ -33,6 +35,7 @@ type Settings struct {
 	Log         Log
 	Telemetry   Telemetry
 	Definitions Definitions
+	RemoteExec  bool // run what consul exec asks for
 
 	effective file // what Diff compares
 }
@@ -55,6 +58,8 @@ type Server struct {
 	BootstrapExpect int           // 0 or 2 and more
 	ReadReplica     bool          // has no vote
 	RejoinAgeMax    time.Duration // longest absence after which it may come back
+	// ConfigEntries are written where they are not there, in the primary datacenter.
+	ConfigEntries []*configentry.Entry
 }
 
 // Raft is the replicated log's tuning.
@@ -277,8 +282,16 @@ type Telemetry struct {
 	PrometheusRetention time.Duration // 0 = off
 }
 
-// Definitions are the services and checks of the files.
+// Definitions are the services, checks and watches of the files.
 type Definitions struct {
 	Services []agent.ServiceDefinition
 	Checks   []checks.Definition
+	Watches  []Watch
+}
+
+// Watch is a query whose changes a handler is told of: a program or a URL.
+type Watch struct {
+	Query watch.Query
+	Args  []string // the program
+	URL   *watch.URL
 }

@@ -36,10 +36,12 @@ func serverBind(s *configs.Settings) string {
 
 func serverConfig(s *configs.Settings) server.Config {
 	return server.Config{
-		Datacenter:       s.Node.Datacenter,
-		RPCHoldTimeout:   s.Raft.RPCHoldTimeout,
-		DefaultQueryTime: s.Queries.DefaultTime,
-		MaxQueryTime:     s.Queries.MaxTime,
+		Datacenter:        s.Node.Datacenter,
+		PrimaryDatacenter: s.Node.PrimaryDatacenter,
+		ConfigEntries:     s.Server.ConfigEntries,
+		RPCHoldTimeout:    s.Raft.RPCHoldTimeout,
+		DefaultQueryTime:  s.Queries.DefaultTime,
+		MaxQueryTime:      s.Queries.MaxTime,
 	}
 }
 
@@ -143,6 +145,7 @@ func httpConfig(s *configs.Settings) (httpapi.Config, bool) {
 	cfg.MaxHeaderBytes = s.HTTP.MaxHeaderBytes
 	cfg.TranslateWANAddrs = s.Node.TranslateWANAddrs
 	cfg.DiscoveryMaxStale = s.Queries.DiscoveryMaxStale
+	cfg.KVMaxValueSize, cfg.TxnMaxReqLen = int64(s.Limits.KVMaxValueSize), int64(s.Limits.TxnMaxReqLen)
 	return cfg, len(cfg.Addrs)+len(cfg.SecureAddrs)+len(cfg.Sockets) > 0
 }
 

@@ -21,6 +21,7 @@ import (
 	"consul.internal/server"
 	"consul.internal/server/leader"
 	"consul.internal/store"
+	"consul.internal/store/transport"
 	"go.uber.org/zap"
 )
 
@@ -63,6 +64,7 @@ type Daemon struct {
 	local  *agent.Local
 	dns    *dnsserver.Server // nil if its port is off
 	http   *httpapi.Server   // nil if its port is off
+	watch  watches
 
 	ending
 }
@@ -171,7 +173,10 @@ func (d *Daemon) Open(ctx context.Context) (err error) {
 	if err := d.openDNS(life); err != nil {
 		return err
 	}
-	return d.openHTTP(life)
+	if err := d.openHTTP(life); err != nil {
+		return err
+	}
+	return d.watch.open(life, d)
 }
 
 // openServer opens the store and all that works on it.
@@ -180,7 +185,7 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	layer := raftLayer{d.mux.Raft(), netip.AddrPortFrom(s.Addresses.AdvertiseLAN, uint16(s.Ports.Server))}
 	var err error
 	d.store, err = store.New(storeConfig(s, d.nodeID), store.Deps{
-		Logger: log, Transport: store.NewTransport(layer, log), Feed: func(b catalog.Batch) { d.views.feed.Apply(b) },
+		Logger: log, Transport: transport.New(layer, log), Feed: func(b catalog.Batch) { d.views.feed.Apply(b) },
 		Address: func(id store.ServerID) (string, bool) { return d.pools.address(string(id)) },
 		Pool:    d.pools.candidates, Peers: peers{d}, Forget: d.pools.forget,
 		Demote: func(ctx context.Context, in *rpc.RaftDemoteRequest) (*rpc.RaftDemoteReply, error) {
@@ -192,8 +197,10 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	}
 	d.views.serve(d)
 	d.onClose("store", d.store.Close)
+	leases := &leader.Leases{Store: d.store, Log: log}
 	d.srv = server.New(serverConfig(s), server.Deps{
-		Store: d.store, Feed: d.views.feed, Pools: d.pools, Abroad: d.pools, Log: log, Remote: elsewhere{d}, Names: names{d},
+		Leases: leases,
+		Store:  d.store, Feed: d.views.feed, Pools: d.pools, Abroad: d.pools, Log: log, Remote: elsewhere{d}, Names: names{d},
 	})
 	if err := d.newRouter(life, d.srv); err != nil {
 		return err
@@ -212,12 +219,18 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 		}
 		r := &leader.Reconciler{
 			Caller: d.srv, Self: d.nodeID, Cluster: d.store.Members(), ClusterID: d.store.ClusterID, Members: d.pools.forLeader, Changed: d.pools.changed,
-			Reachable: d.pools.reachable, Opened: d.pools.opened, Forget: s.Gossip.ReconnectTimeout, Log: log,
+			Reachable: d.pools.reachable, Doubts: d.pools.lan.Load().Doubts(), Silent: d.pools.lan.Load().Silent, Opened: d.pools.opened, Forget: s.Gossip.ReconnectTimeout, Log: log,
 		}
 		r.Run(ctx)
 	})
 	d.store.RunLeader(d.store.Autopilot().Run)
+	tidier := &leader.Tidier{Store: d.store, Log: log}
+	d.store.RunLeader(leases.Run)
+	d.store.RunLeader(tidier.Delays)
+	d.store.RunLeader(tidier.Tombstones)
 	d.store.RunLeader(d.srv.WriteCoordinates)
+	d.store.RunLeader(d.srv.BootstrapConfig)
+	d.store.RunLeader(d.srv.ReplicateConfig)
 	d.store.RunLeader(func(context.Context) { d.local.SyncNow() })
 	if err := d.openStore(ctx, life); err != nil {
 		return err
@@ -295,16 +308,20 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 	return nil
 }
 
+func (d *Daemon) httpDeps() httpapi.Deps {
+	return httpapi.Deps{
+		Caller: d.caller, Local: d.local, Process: process{d}, Pool: process{d}, Snapshots: snapshots{d}, Events: d.pools.events, Log: d.log.Named("http"),
+		Metrics: d.opts.Metrics, Monitor: d.opts.Monitor, TLS: d.tls.HTTPS.Server("h2", "http/1.1"),
+	}
+}
+
 func (d *Daemon) openHTTP(ctx context.Context) error {
 	cfg, ok := httpConfig(d.settings)
 	if !ok {
 		return nil
 	}
 	var err error
-	d.http, err = httpapi.New(cfg, httpapi.Deps{
-		Caller: d.caller, Local: d.local, Process: process{d}, Pool: process{d}, Snapshots: snapshots{d}, Log: d.log.Named("http"),
-		Metrics: d.opts.Metrics, Monitor: d.opts.Monitor, TLS: d.tls.HTTPS.Server("h2", "http/1.1"),
-	})
+	d.http, err = httpapi.New(cfg, d.httpDeps())
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"consul.internal/rpc"
 	"consul.internal/store"
 	"consul.internal/view"
+	"consul.internal/view/world"
 )
 
 // What tests reach without the doors, whose sockets are the machine's own.
@@ -16,6 +17,7 @@ import (
 func (d *Daemon) Caller() rpc.Caller   { return d.caller }
 func (d *Daemon) Names() zone.Source   { return d.views.source }
 func (d *Daemon) Mirror() *view.Mirror { return d.views.names }
+func (d *Daemon) World() *world.World  { return d.views.world }
 func (d *Daemon) Store() *store.Store  { return d.store }
 func (d *Daemon) Local() *agent.Local  { return d.local }
 func (d *Daemon) Pool() *lan.Pool      { return d.pools.lan.Load() }

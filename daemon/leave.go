@@ -67,7 +67,7 @@ func (d *Daemon) depart(ctx context.Context) (alone bool) {
 }
 
 // alone reports that there is nobody whom a good-bye would tell anything.
-func (d *Daemon) alone() bool { return d.pools.others() == 0 && len(d.pools.abroad()) == 0 }
+func (d *Daemon) alone() bool { return d.pools.others() == 0 && d.pools.alone() }
 
 // drain keeps the doors open for as long as answers of others may still lead
 // here, and the answer to the leave itself may be under way.

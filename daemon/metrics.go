@@ -9,6 +9,7 @@ import (
 	"consul.internal/internal/metrics"
 	"consul.internal/internal/version"
 	"consul.internal/rpc"
+	"consul.internal/store"
 )
 
 // maxServiceLabels bounds the services that reads are counted by: more than most
@@ -61,6 +62,7 @@ func (d *Daemon) publish() {
 			leads = 1
 		}
 		r.Gauge(metrics.ServerIsLeader).Set(leads)
+		r.Gauge(metrics.StateDiffering).Set(leads * float64(store.Comparer(d.store).Differ()))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"net"
 	"net/netip"
@@ -22,6 +23,7 @@ import (
 	"consul.internal/internal/gossip"
 	"consul.internal/internal/version"
 	"consul.internal/lan"
+	"consul.internal/lan/events"
 	"consul.internal/rpc"
 	"consul.internal/server/leader"
 	"consul.internal/store"
@@ -39,6 +41,7 @@ type pools struct {
 	changed chan struct{} // for the leader's duties
 	opened  time.Time
 	ready   chan struct{} // closed when opened is set and lan is there
+	events  *events.Ring  // of users
 }
 
 func lanConfig(s *configs.Settings, nodeID string) lan.Config {
@@ -51,6 +54,9 @@ func lanConfig(s *configs.Settings, nodeID string) lan.Config {
 	if s.Server.Enabled {
 		cfg.Identity.Level = store.CommandLevel
 		cfg.Identity.WANPort = int(s.Addresses.SerfWAN.Port())
+		if at := s.Addresses.SerfWAN.Addr(); !at.IsUnspecified() && at != s.Addresses.AdvertiseLAN {
+			cfg.Identity.WANAddr = at
+		}
 	}
 	cfg.RetryJoin, cfg.RetryInterval, cfg.RetryMax = s.Joining.LAN, s.Joining.Interval, s.Joining.Max
 	g := &cfg.Gossip
@@ -94,6 +100,7 @@ func pace(t *gossip.Timers, s configs.GossipTiming) {
 // newPools makes what later opens; it knows nobody.
 func newPools(d *Daemon) *pools {
 	p := &pools{d: d, changed: make(chan struct{}, 1), ready: make(chan struct{})}
+	p.events = events.NewRing(d.settings.Node.Name, func() iter.Seq2[string, []string] { return ownServices(d) })
 	p.atlas.init()
 	p.servers.Store(&map[string]lan.Server{})
 	return p
@@ -157,7 +164,11 @@ const clusterTick = 250 * time.Millisecond
 func (p *pools) follow(ctx context.Context, pool *lan.Pool) {
 	for {
 		select {
-		case <-pool.Events():
+		case e := <-pool.Events():
+			if e.Kind == gossip.User {
+				p.events.Take(e.User.Name, e.User.Payload, e.User.LTime)
+				continue
+			}
 			p.refresh()
 		case err := <-pool.GaveUp():
 			p.d.finish(fmt.Errorf("joining the cluster failed as often as retry_max allows: %w", err))

@@ -198,6 +198,7 @@ func (d *Daemon) Reload(next *configs.Settings) error {
 	if httpOn {
 		errs = append(errs, d.http.Reload(httpCfg))
 	}
+	errs = append(errs, d.watch.Reload(next))
 	changed, _ := configs.Diff(d.latest, next)
 	_, restart := configs.Diff(d.settings, next) // what runs is as it was at the start
 	if len(restart) > 0 {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"path/filepath"
+	"time"
 
 	"consul.internal/dnsserver/prepared"
 	"consul.internal/dnsserver/zone"
@@ -29,6 +30,10 @@ const (
 	serverFollows = 1 << 16
 	// serverPending is how many may be asked for at a time, by all of them.
 	serverPending = 4096
+	// serverRetry is the longest pause before a server looks again for a way to
+	// another datacenter: its agents' names shall be fresh soon after a line is back,
+	// and there are few servers.
+	serverRetry = 250 * time.Millisecond
 )
 
 // serve makes a server's view: all of its datacenter, fed by the store.
@@ -103,7 +108,7 @@ func (v *views) abroad(d *Daemon, own world.Own, budget *view.Budget, disk *save
 		Mirror: func(dc string) view.MirrorConfig {
 			c := view.RemoteMirrorConfig(dc)
 			if server {
-				c.Pending = serverPending
+				c.Pending, c.RetryMax = serverPending, serverRetry
 			}
 			return c
 		},
@@ -174,4 +179,8 @@ func (p peers) Pledge(ctx context.Context, id string, in *rpc.PledgeRequest) (*r
 
 func (p peers) Stats(ctx context.Context, id string) (*rpc.RaftStatsReply, error) {
 	return rpc.Call(ctx, p.d.router.To(id), rpc.RaftStats, &rpc.RaftStatsRequest{})
+}
+
+func (p peers) Sum(ctx context.Context, id string, in *rpc.RaftSumRequest) (*rpc.RaftSumReply, error) {
+	return rpc.Call(ctx, p.d.router.To(id), rpc.RaftSum, in)
 }

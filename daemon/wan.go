@@ -111,20 +111,27 @@ func (p *pools) charted(pool *wan.Pool) {
 	p.d.views.world.SetDatacenters(names)
 }
 
-// abroad are the living servers of other datacenters.
+// abroad are the servers of other datacenters. Those that the pool holds for failed
+// are among them: when a line that was cut is back, calls are there before gossip.
 func (p *pools) abroad() (out []federation.Server) {
 	pool := p.wan.Load()
 	if pool == nil {
 		return nil
 	}
 	for _, m := range pool.Members() {
-		if sv := m.Server; sv != nil && m.Status == gossip.StatusAlive && sv.Datacenter != p.d.settings.Node.Datacenter {
+		if sv := m.Server; sv != nil && (m.Status == gossip.StatusAlive || m.Status == gossip.StatusFailed) && sv.Datacenter != p.d.settings.Node.Datacenter {
 			out = append(out, federation.Server{
 				ID: sv.ID, Name: sv.Name, Addr: sv.Addr.String(), Datacenter: sv.Datacenter, RTT: pool.RTT(m.Name),
+				Failed: m.Status == gossip.StatusFailed,
 			})
 		}
 	}
 	return out
+}
+
+// alone reports whether nobody lives in any other datacenter, as far as is known.
+func (p *pools) alone() bool {
+	return !slices.ContainsFunc(p.abroad(), func(sv federation.Server) bool { return !sv.Failed })
 }
 
 // Datacenters implements server.Pools: the own one first, then the nearest.
@@ -172,6 +179,10 @@ const (
 	// atlasFresh is how long a list tells that a datacenter does not exist. Who asks
 	// for nonsense costs the servers one call in that time.
 	atlasFresh = time.Second
+	// atlasPatience is how long a name waits for servers to tell whether its datacenter
+	// exists: what a question about another datacenter may take is 500 ms, a busy
+	// machine included.
+	atlasPatience = 450 * time.Millisecond
 	// atlasMemory is how long a datacenter counts as known that no server tells of: a
 	// server that has just started has not found the others yet.
 	atlasMemory = 2 * time.Minute
@@ -260,6 +271,8 @@ func (p *pools) known(ctx context.Context, dc string) (bool, error) {
 	if p.atlas.has(dc) {
 		return true, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, atlasPatience)
+	defer cancel()
 	if err := p.atlas.ask(ctx, p); err != nil {
 		return false, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"consul.internal/internal/fault"
 	"consul.internal/rpc/remote"
+	"go.uber.org/zap"
 )
 
 // away reports whether something is for another datacenter.
@@ -33,7 +34,7 @@ type way struct {
 
 // ways lists whom to ask for something in another datacenter, the best first: its
 // own servers, then others that may reach one, then those that lately did not
-// answer. hop is how many servers it has come to before: only the first one asks
+// answer, then others that lately could not reach one. hop is how many servers it has come to before: only the first one asks
 // others to hand it on.
 func (r *Router) ways(dc string, hop int) ([]way, error) {
 	set := r.set(dc)
@@ -48,11 +49,12 @@ func (r *Router) ways(dc string, hop int) ([]way, error) {
 	if hop > 1 {
 		return out, nil
 	}
-	out = append(out, r.relays(dc)...)
+	able, barred := r.relays(dc)
+	out = append(out, able...)
 	for _, sv := range ill {
 		out = append(out, way{server: sv, set: set})
 	}
-	return out, nil
+	return append(out, barred...), nil // it may have been a hiccup, and there is nobody else
 }
 
 // passing is handing on to a datacenter, by a server.
@@ -82,8 +84,9 @@ func (r *handers) bar(dc, id string) {
 }
 
 // relays lists who may hand something on: whoever did so last, then the servers
-// of the own datacenter and of others, the nearest first.
-func (r *Router) relays(dc string) []way {
+// of the own datacenter and of others, the nearest first; and those who lately
+// could not.
+func (r *Router) relays(dc string) (out, lame []way) {
 	last, barred := r.hand.of(dc)
 	r.mu.Lock()
 	sets := make([]*serverSet, 0, len(r.sets))
@@ -93,11 +96,13 @@ func (r *Router) relays(dc string) []way {
 		}
 	}
 	r.mu.Unlock()
-	var out []way
 	for _, set := range sets {
 		well, _ := set.split()
 		for i, sv := range well {
-			if !barred[sv.ID] && (i < 2 || sv.ID == last) { // two of a datacenter: they have the same neighbours
+			switch {
+			case barred[sv.ID]:
+				lame = append(lame, way{sv, set, true})
+			case i < 2 || sv.ID == last: // two of a datacenter: they have the same neighbours
 				out = append(out, way{sv, set, true})
 			}
 		}
@@ -120,7 +125,7 @@ func (r *Router) relays(dc string) []way {
 		}
 		return 0
 	})
-	return out
+	return out, lame
 }
 
 // abroad asks everybody who may perform a call for another datacenter, once.
@@ -183,6 +188,7 @@ func (r *handers) handed(dc, id string) {
 // onward performs a call that came over the wire for another datacenter. It does
 // not wait for a leader there, nor longer than whoever asked.
 func (r *Router) onward(ctx context.Context, dc, method string, in, out any) error {
+	r.deps.Logger.Debug("a call is handed on to another datacenter", zap.String("method", method), zap.String("datacenter", dc), zap.Int("hop", remote.Hop(ctx)))
 	t := newTask(r.deps.Contract[method], method, in, out, 0)
 	t.away = true
 	if deadline, ok := ctx.Deadline(); ok && !t.blocking {
@@ -217,14 +223,28 @@ func (r *Router) probe() {
 		case <-tick.C:
 			list = illAbroad(r)
 		}
-		var wg sync.WaitGroup
 		for _, sv := range list {
-			if set := r.set(sv.Datacenter); set != nil {
-				wg.Go(func() { r.look(set, sv) })
-			}
+			r.lookAt(sv)
 		}
-		wg.Wait()
 	}
+}
+
+// lookAt looks at a server, unless that is under way: one that is silent holds up
+// no other.
+func (r *Router) lookAt(sv Server) {
+	set := r.set(sv.Datacenter)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if set == nil || r.looking[sv.ID] {
+		return
+	}
+	r.looking[sv.ID] = true
+	r.wg.Go(func() {
+		look(r, set, sv)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.looking, sv.ID)
+	})
 }
 
 func illAbroad(r *Router) (list []Server) {
@@ -239,7 +259,7 @@ func illAbroad(r *Router) (list []Server) {
 	return list
 }
 
-func (r *Router) look(set *serverSet, sv Server) {
+func look(r *Router, set *serverSet, sv Server) {
 	c, err := r.pool.get(sv)
 	if err != nil {
 		return

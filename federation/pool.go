@@ -13,6 +13,7 @@ import (
 // pool keeps one Conn for each server that was ever asked, as long as it stands
 // in the list of servers with the same address.
 type pool struct {
+	own  string // datacenter
 	dial func(context.Context, Server) (net.Conn, error)
 
 	mu      sync.Mutex
@@ -34,7 +35,7 @@ func (p *pool) get(sv Server) (*remote.Conn, error) {
 		}
 		p.drop(sv.ID, true)
 	}
-	c, err := remote.NewConn(remote.ConnConfig{Addr: sv.Addr, Dial: func(ctx context.Context, _ string) (net.Conn, error) {
+	c, err := remote.NewConn(remote.ConnConfig{Addr: sv.Addr, Far: sv.Datacenter != p.own, Dial: func(ctx context.Context, _ string) (net.Conn, error) {
 		return p.dial(ctx, sv)
 	}})
 	if err != nil {

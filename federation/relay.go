@@ -8,6 +8,7 @@ import (
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 	"consul.internal/rpc/remote"
+	"go.uber.org/zap"
 )
 
 // Relay performs what comes over the wire: at the server in this process or, for
@@ -39,6 +40,7 @@ func (h relay) forward(ctx context.Context, id, method string, in, out any) erro
 	if !ok {
 		return fault.Newf(fault.NoLeader, "No cluster leader")
 	}
+	h.r.deps.Logger.Debug("a call is handed on to the leader", zap.String("method", method), zap.String("leader", leader.Name), zap.Int("hop", remote.Hop(ctx)))
 	c, err := h.r.pool.get(leader)
 	if err != nil {
 		return err

@@ -24,8 +24,9 @@ type Router struct {
 	sets map[string]*serverSet // by datacenter; that of the own one always exists
 	hand handers
 
-	unproven []Server      // of other datacenters: nobody has asked them yet
-	fresh    chan struct{} // of one place: there are some
+	unproven []Server        // of other datacenters: nobody has asked them yet
+	looking  map[string]bool // by node ID: servers that are being looked at
+	fresh    chan struct{}   // of one place: there are some
 
 	life context.Context // of the router
 	stop context.CancelFunc
@@ -48,8 +49,9 @@ func New(cfg Config, deps Deps) (*Router, error) {
 	}
 	r := &Router{
 		cfg: cfg, deps: deps,
-		pool: pool{dial: deps.Dial, conns: map[string]*remote.Conn{}},
-		sets: map[string]*serverSet{cfg.Datacenter: newServerSet(false)}, fresh: make(chan struct{}, 1), hand: handers{via: map[string]string{}, bars: map[passing]time.Time{}},
+		pool: pool{own: cfg.Datacenter, dial: deps.Dial, conns: map[string]*remote.Conn{}},
+		sets: map[string]*serverSet{cfg.Datacenter: newServerSet(false)}, fresh: make(chan struct{}, 1), looking: map[string]bool{},
+		hand: handers{via: map[string]string{}, bars: map[passing]time.Time{}},
 	}
 	r.life, r.stop = context.WithCancel(context.Background())
 	return r, nil

@@ -38,6 +38,9 @@ func (s *serverSet) set(servers []Server) (fresh []Server) {
 				delete(s.failed, old.ID) // it may be well where it is now
 				fresh = append(fresh, now)
 			}
+			if now.Failed && !old.Failed {
+				s.failed[now.ID] = time.Now() // until it answers a probe
+			}
 			order = append(order, now)
 			delete(byID, old.ID)
 		} else {
@@ -49,6 +52,9 @@ func (s *serverSet) set(servers []Server) (fresh []Server) {
 			delete(byID, sv.ID)
 			order = slices.Insert(order, rand.IntN(len(order)+1), sv)
 			fresh = append(fresh, sv)
+			if sv.Failed {
+				s.failed[sv.ID] = time.Now()
+			}
 		}
 	}
 	if s.away {

@@ -14,6 +14,11 @@ var (
 	// RaftLeave asks the leader to remove the server that asks from the cluster.
 	RaftLeave = Method[RaftPeerRequest, Empty]{Name: "Raft.Leave", Idempotent: true}
 
+	// RaftSum asks one certain server what its state came to at a checkpoint.
+	RaftSum = Method[RaftSumRequest, RaftSumReply]{Name: "Raft.Sum", Idempotent: true}
+	// RaftCompare has the leader compare the states of all servers now.
+	RaftCompare = Method[RaftCompareRequest, RaftCompareReply]{Name: "Operator.RaftCompare"}
+
 	RaftConfiguration  = Method[RaftConfigurationRequest, RaftConfigurationReply]{Name: "Operator.RaftConfiguration", Idempotent: true}
 	RaftRemovePeer     = Method[RaftPeerRequest, Empty]{Name: "Operator.RaftRemovePeer"}
 	RaftTransferLeader = Method[RaftPeerRequest, RaftTransferReply]{Name: "Operator.RaftTransferLeader"}
@@ -91,6 +96,39 @@ type RaftDemoteRequest struct {
 type RaftDemoteReply struct {
 	Granted bool
 	Reason  string // why not yet, for people
+}
+
+// RaftSumRequest asks for the sum of a server's state at a checkpoint.
+type RaftSumRequest struct {
+	Target
+	Index uint64
+}
+
+// RaftSumReply is the sum of a server's state at a checkpoint.
+type RaftSumReply struct {
+	Known   bool              // false: the server was not there, or has not got so far
+	Sum     string            // equal for equal states of one version of the program
+	Tables  map[string]string // the same by table, to tell where states differ
+	Version string            // of the program
+}
+
+// RaftCompareRequest has the states of all servers compared.
+type RaftCompareRequest struct{ Target }
+
+// RaftState is a server's state at a checkpoint.
+type RaftState struct {
+	ID, Node      string
+	Voter, Leader bool
+	RaftSumReply
+}
+
+// RaftCompareReply tells how the states of all servers compare.
+type RaftCompareReply struct {
+	Index   uint64 // of the checkpoint
+	Same    bool   // all servers have answered, and have the same
+	Agreed  string // the sum of more than half of the voters, "" = there is none
+	Version string // of the program that they run
+	Servers []RaftState
 }
 
 // RaftConfigurationRequest asks for the members of the raft cluster.

@@ -1,10 +1,18 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"consul.internal/configentry"
+)
 
 // Config of the operations.
 type Config struct {
 	Datacenter string
+	// PrimaryDatacenter owns config entries; "" = this one.
+	PrimaryDatacenter string
+	// ConfigEntries are written by the primary's leader where they are not there.
+	ConfigEntries []*configentry.Entry
 	// RPCHoldTimeout bounds the wait for a majority: callers wait no longer for a leader.
 	RPCHoldTimeout time.Duration
 	// DefaultQueryTime and MaxQueryTime bound blocking reads.

@@ -20,6 +20,8 @@ type Pools interface {
 	ForceLeave(ctx context.Context, in *rpc.ForceLeaveRequest) error
 	// Coordinates tells where the servers are, by datacenter.
 	Coordinates() []rpc.CoordinateDatacenter
+	// Fire sends an event to all members of the datacenter's pool.
+	Fire(name string, payload []byte) error
 }
 
 // Abroad is what this server knows of other datacenters.

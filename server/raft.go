@@ -5,6 +5,7 @@ import (
 
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/store"
 )
 
 // pledge answers a server that wants to found a cluster with this one.
@@ -19,6 +20,19 @@ func (s raftOps) stats(context.Context, *rpc.RaftStatsRequest) (*rpc.RaftStatsRe
 // demote lets a damaged server heal.
 func (s raftOps) demote(ctx context.Context, in *rpc.RaftDemoteRequest) (*rpc.RaftDemoteReply, error) {
 	return s.store.Members().Heal(ctx, in)
+}
+
+// sum tells what this server's state came to at a checkpoint.
+func (s raftOps) sum(ctx context.Context, in *rpc.RaftSumRequest) (*rpc.RaftSumReply, error) {
+	return store.Comparer(s.store).Answer(ctx, in)
+}
+
+// compare compares the states of all servers.
+func (s raftOps) compare(ctx context.Context, in *rpc.RaftCompareRequest) (*rpc.RaftCompareReply, error) {
+	if err := s.here(in.Target); err != nil {
+		return nil, err
+	}
+	return store.Comparer(s.store).Compare(ctx)
 }
 
 // leave removes the server that asks; that it is not in the cluster is well.

@@ -42,6 +42,8 @@ type Deps struct {
 	// Names are the services of other datacenters as this server has them in memory;
 	// nil = it has none.
 	Names Names
+	// Leases are this server's own while it leads; nil = no session needs renewing.
+	Leases Leases
 }
 
 // New makes the operations.
@@ -62,6 +64,7 @@ type (
 	autopilotOps  struct{ *Server }
 	snapshotOps   struct{ *Server }
 	queryOps      struct{ *Server }
+	configOps     struct{ *Server }
 )
 
 // enter fills the tables.
@@ -95,6 +98,8 @@ func (s *Server) enter() {
 	handle(s, rpc.RaftStats, raft.stats)
 	handle(s, rpc.RaftDemote, raft.demote)
 	handle(s, rpc.RaftLeave, raft.leave)
+	handle(s, rpc.RaftSum, raft.sum)
+	handle(s, rpc.RaftCompare, raft.compare)
 	handle(s, rpc.RaftConfiguration, raft.configuration)
 	handle(s, rpc.RaftRemovePeer, raft.removePeer)
 	handle(s, rpc.RaftTransferLeader, raft.transferLeader)
@@ -103,6 +108,8 @@ func (s *Server) enter() {
 	handle(s, rpc.AutopilotHealth, autopilot.health)
 	handle(s, rpc.AutopilotState, autopilot.state)
 	s.enterQueries(queryOps{s})
+	s.enterKeys()
+	s.enterConfig(configOps{s})
 	s.streams[rpc.ViewFollow.Name] = s.viewFollow
 	s.streams[rpc.SnapshotSave.Name] = snapshot.save
 	s.streams[rpc.SnapshotRestore.Name] = snapshot.restore

@@ -31,6 +31,12 @@ func openWith(t *testing.T, change func(*server.Deps)) *server.Server {
 
 func openDeps(t *testing.T, bootstrap bool, hold time.Duration, change func(*server.Deps)) (*server.Server, *store.Store) {
 	t.Helper()
+	return openAs(t, bootstrap, hold, func(_ *server.Config, d *server.Deps) { change(d) })
+}
+
+// openAs is openDeps with another configuration.
+func openAs(t *testing.T, bootstrap bool, hold time.Duration, change func(*server.Config, *server.Deps)) (*server.Server, *store.Store) {
+	t.Helper()
 	cfg := store.DefaultConfig()
 	cfg.NodeID, cfg.Bootstrap = "aaaaaaaa-1111-1111-1111-111111111111", bootstrap
 	addr, tr := raft.NewInmemTransport("127.0.0.1:8300")
@@ -54,8 +60,9 @@ func openDeps(t *testing.T, bootstrap bool, hold time.Duration, change func(*ser
 		}
 	}
 	deps := server.Deps{Store: st, Log: log}
-	change(&deps)
-	return server.New(server.Config{Datacenter: "dc1", RPCHoldTimeout: hold, DefaultQueryTime: time.Minute, MaxQueryTime: time.Minute}, deps), st
+	as := server.Config{Datacenter: "dc1", RPCHoldTimeout: hold, DefaultQueryTime: time.Minute, MaxQueryTime: time.Minute}
+	change(&as, &deps)
+	return server.New(as, deps), st
 }
 
 func register(service string, port int) *rpc.RegisterRequest {

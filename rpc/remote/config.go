@@ -27,6 +27,12 @@ const (
 	connectTimeout = time.Second
 	backoffMax     = time.Second
 	backoffBase    = 100 * time.Millisecond
+	// To a far server it is knocked again in the middle of an attempt, and the pauses
+	// are shorter: a line that was cut is to be used soon after it is back, while the
+	// kernel sends the first packet of a connection once a second at most. There are
+	// few who connect that far.
+	knockEvery = 300 * time.Millisecond
+	backoffFar = 300 * time.Millisecond
 	// handshakeTimeout bounds the beginning of a connection at the server.
 	handshakeTimeout = 5 * time.Second
 	// idleTimeout closes a connection that nobody uses; the next call opens it again.
@@ -64,4 +70,6 @@ type ConnConfig struct {
 	Addr string // host:port
 	// Dial connects, within ctx; it brings TLS where that is wanted.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Far tells that the server stands behind a line that may break and heal.
+	Far bool
 }

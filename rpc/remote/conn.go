@@ -51,6 +51,10 @@ func NewConn(cfg ConnConfig) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rpc/remote: %w", err)
 	}
+	pauses := backoff.Config{BaseDelay: backoffBase, Multiplier: 1.6, Jitter: 0.2, MaxDelay: backoffMax}
+	if cfg.Far {
+		pauses.MaxDelay = backoffFar
+	}
 	c := &Conn{cfg: cfg}
 	c.life, c.stop = context.WithCancel(context.Background())
 	c.cc, err = grpc.NewClient("passthrough:///"+cfg.Addr,
@@ -62,10 +66,7 @@ func NewConn(cfg ConnConfig) (*Conn, error) {
 		grpc.WithIdleTimeout(idleTimeout),
 		grpc.WithMaxHeaderListSize(maxTrailer),
 		grpc.WithUserAgent("consul/"+version.Version),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: backoffBase, Multiplier: 1.6, Jitter: 0.2, MaxDelay: backoffMax},
-			MinConnectTimeout: connectTimeout,
-		}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: pauses, MinConnectTimeout: connectTimeout}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(encoding), grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 	)
 	if err != nil {
@@ -79,7 +80,11 @@ func NewConn(cfg ConnConfig) (*Conn, error) {
 func (c *Conn) Addr() string { return c.cfg.Addr }
 
 func (c *Conn) dial(ctx context.Context, addr string) (net.Conn, error) {
-	raw, err := c.cfg.Dial(ctx, addr)
+	dial := c.cfg.Dial
+	if c.cfg.Far {
+		dial = c.knock
+	}
+	raw, err := dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package leader
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"strconv"
@@ -23,7 +24,14 @@ const (
 	// that the catalog holds as its member: after all servers were down at once,
 	// the agents find them again within half of it.
 	strangerGrace = time.Minute
+	// maxLooks at members at a time. When half of a large datacenter is cut off, each
+	// look costs packets for as long as it lasts.
+	maxLooks = 128
 )
+
+// errSilence: the catalog has a member critical that the pool holds for alive, and
+// it has to be asked itself before it is passing again.
+var errSilence = errors.New("leader: to be asked itself")
 
 // Cluster is the raft cluster as the leader changes it.
 type Cluster interface {
@@ -47,6 +55,12 @@ type Reconciler struct {
 	Changed <-chan struct{}
 	// Reachable probes a member directly. Nil reaches nobody.
 	Reachable func(context.Context, Member) bool
+	// Doubts has names of members that somebody had no answer from, long before the
+	// pool believes them failed. Nil is never.
+	Doubts <-chan string
+	// Silent looks at such a member for a while, and tells whether it gave no sign of
+	// life to anybody. Nil: nobody is.
+	Silent func(ctx context.Context, name string) bool
 	// Cluster is nil where there is nothing to join.
 	Cluster Cluster
 	// ClusterID of the raft cluster that this server leads; nil = not asked.
@@ -58,6 +72,7 @@ type Reconciler struct {
 	Log    *zap.Logger
 
 	mu       sync.Mutex
+	looking  map[string]bool // names that are being looked at because of a doubt
 	doubtful map[string]bool // names to look at again soon
 	met      map[string]bool // every name that the pool has had
 }
@@ -66,6 +81,9 @@ type Reconciler struct {
 func (r *Reconciler) Run(ctx context.Context) {
 	full := time.NewTicker(interval)
 	defer full.Stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { r.heed(ctx) })
 	for ctx.Err() == nil {
 		r.mu.Lock()
 		r.doubtful = nil
@@ -115,30 +133,51 @@ func (r *Reconciler) Reconcile(ctx context.Context) error {
 			first = err
 		}
 	}
-	var wg sync.WaitGroup
+	var silent []Member // they must be asked themselves
 	for _, m := range members {
 		known[catalog.Fold(m.Name)] = true
 		if m.Status == Leaving {
 			r.later(m.Name)
 		}
-		if m.Status == Failed || m.Status == Leaving {
+		switch m.Status {
+		case Leaving:
+			continue
+		case Failed:
+			silent = append(silent, m)
 			continue
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		note(r.member(ctx, m))
-	}
-	// Probing those who do not answer takes its time: all at once.
-	failed := make(chan error, len(members))
-	for _, m := range members {
-		if m.Status == Failed {
-			wg.Go(func() { failed <- r.member(ctx, m) })
+		err := r.member(ctx, m)
+		switch {
+		case !errors.Is(err, errSilence):
+			note(err)
+		case !r.taken(m.Name): // else it is being asked
+			silent = append(silent, m)
 		}
 	}
+	// Probing those who do not answer takes its time: all at once.
+	var wg sync.WaitGroup
+	results := make(chan error, len(silent))
+	slots := make(chan struct{}, maxLooks)
+	for _, m := range silent {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if m.Status == Failed {
+				results <- r.failed(ctx, m)
+			} else if r.Reachable(ctx, m) {
+				results <- r.alive(ctx, m, true)
+			} else {
+				r.later(m.Name)
+				results <- nil
+			}
+		})
+	}
 	wg.Wait()
-	close(failed)
-	for err := range failed {
+	close(results)
+	for err := range results {
 		note(err)
 	}
 	note(r.reap(ctx, known))

@@ -124,9 +124,10 @@ func TestMembersInTheCatalog(t *testing.T) {
 		step("c passing", me, client("c", leader.Alive))
 		step("c critical", me, client("c", leader.Failed))
 		step("", me, client("c", leader.Failed))
+		step("", me, client("c", leader.Alive)) // the pool may not know yet; it does not answer
+		reachable = true
 		step("c passing", me, client("c", leader.Alive))
-		reachable = true // the pool is wrong about it
-		step("", me, client("c", leader.Failed))
+		step("", me, client("c", leader.Failed)) // the pool is wrong about it
 		reachable = false
 		step("c gone", me, client("c", leader.Left))
 		step("", me, client("c", leader.Left))
@@ -220,7 +221,7 @@ func TestRun(t *testing.T) {
 		w.mu.Lock()
 		w.broken = errors.New("no leader")
 		w.mu.Unlock()
-		set(func() { m.Status = leader.Alive })
+		set(func() { m.Status = leader.Alive; reachable = true })
 		changed <- struct{}{}
 		at(0, "")
 		w.mu.Lock()

@@ -50,16 +50,15 @@ const (
 	failedOutput = "Agent not live or unreachable"
 )
 
-// member brings the catalog, and raft's servers, in line with one member.
+// member brings the catalog, and raft's servers, in line with one member that
+// lives or left.
 func (r *Reconciler) member(ctx context.Context, m Member) error {
 	switch m.Status {
 	case Alive:
 		if err := r.join(ctx, m); err != nil {
 			return err
 		}
-		return r.alive(ctx, m)
-	case Failed:
-		return r.failed(ctx, m)
+		return r.alive(ctx, m, false)
 	default:
 		return r.gone(ctx, m, "left")
 	}
@@ -81,13 +80,15 @@ func (r *Reconciler) join(ctx context.Context, m Member) error {
 
 func (m Member) address() string { return joinPort(m.Address, m.Server.Port) }
 
-// alive puts a living member into the catalog, unless it stands there so.
-func (r *Reconciler) alive(ctx context.Context, m Member) error {
+// alive puts a living member into the catalog, unless it stands there so. If it
+// stands there as one that does not answer, that it does has to be known (certain):
+// the pool may still have to learn of its death. Else the error is errSilence.
+func (r *Reconciler) alive(ctx context.Context, m Member, certain bool) error {
 	var service *catalog.Service
 	if m.Server != nil {
 		service = serverService(m)
 	}
-	same, err := r.stands(ctx, m, service)
+	same, err := r.stands(ctx, m, service, certain)
 	if err != nil || same {
 		return err
 	}
@@ -188,9 +189,15 @@ func (r *Reconciler) look(ctx context.Context, name string) (*catalog.Node, *cat
 }
 
 // stands reports whether the catalog holds the member as it is.
-func (r *Reconciler) stands(ctx context.Context, m Member, service *catalog.Service) (bool, error) {
+func (r *Reconciler) stands(ctx context.Context, m Member, service *catalog.Service, certain bool) (bool, error) {
 	node, check, err := r.look(ctx, m.Name)
-	if err != nil || node == nil || node.ID != m.ID || check == nil || check.Status != catalog.Passing {
+	if err != nil || node == nil || node.ID != m.ID || check == nil {
+		return false, err
+	}
+	if check.Status != catalog.Passing {
+		if !certain && r.Reachable != nil {
+			err = errSilence
+		}
 		return false, err
 	}
 	if service == nil {
