@@ -5,6 +5,7 @@ import (
 
 	"consul.internal/agent"
 	"consul.internal/catalog"
+	"consul.internal/httpapi/edge"
 )
 
 func (s agentAPI) checks(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -14,10 +15,10 @@ func (s agentAPI) checks(_ http.ResponseWriter, r *http.Request) (any, error) {
 func (s agentAPI) checkRegister(_ http.ResponseWriter, r *http.Request) (any, error) {
 	def, err := agent.DecodeCheck(r.Body)
 	if err != nil {
-		return nil, decodeFailed(err)
+		return nil, edge.DecodeFailed(err)
 	}
 	if def.Token == "" {
-		def.Token = token(r)
+		def.Token = edge.Token(r)
 	}
 	return nil, s.deps.Local.RegisterCheck(def)
 }
@@ -27,7 +28,7 @@ func (s agentAPI) checkDeregister(_ http.ResponseWriter, r *http.Request) (any, 
 }
 
 // agentCheckTTL answers /v1/agent/check/pass, warn and fail.
-func (s agentAPI) checkTTL(status catalog.Status) handler {
+func (s agentAPI) checkTTL(status catalog.Status) edge.Handler {
 	return func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, s.deps.Local.UpdateTTL(r.PathValue("item"), status, r.URL.Query().Get("note"))
 	}
@@ -36,7 +37,7 @@ func (s agentAPI) checkTTL(status catalog.Status) handler {
 func (s agentAPI) checkUpdate(_ http.ResponseWriter, r *http.Request) (any, error) {
 	update, err := agent.DecodeCheckUpdate(r.Body)
 	if err != nil {
-		return nil, decodeFailed(err)
+		return nil, edge.DecodeFailed(err)
 	}
 	return nil, s.deps.Local.UpdateTTL(r.PathValue("item"), update.Status, update.Output)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/metrics"
 )
 
@@ -18,10 +19,10 @@ func (s agentAPI) metrics(w http.ResponseWriter, r *http.Request) (any, error) {
 		return s.deps.Metrics.Summary(), nil
 	}
 	if !s.deps.Metrics.Prometheus() {
-		return nil, &statusError{http.StatusUnsupportedMediaType, noPrometheus}
+		return nil, edge.Failed(http.StatusUnsupportedMediaType, noPrometheus)
 	}
 	w.Header().Set("Content-Type", metrics.ContentType)
-	return rawText(s.deps.Metrics.PrometheusText()), nil
+	return edge.Raw(s.deps.Metrics.PrometheusText()), nil
 }
 
 // wantsPrometheus looks at ?format and, without it, at what Prometheus says that
@@ -43,7 +44,7 @@ func wantsPrometheus(r *http.Request) bool {
 func (s agentAPI) metricsStream(w http.ResponseWriter, r *http.Request) (any, error) {
 	out := newStream(w, "application/json")
 	if err := out.flush(); err != nil {
-		return streamed{}, nil
+		return edge.Sent{}, nil
 	}
 	_ = s.deps.Metrics.Stream(r.Context(), func(sum metrics.Summary) error { // an error says that the client is gone
 		line, err := json.Marshal(sum)
@@ -52,5 +53,5 @@ func (s agentAPI) metricsStream(w http.ResponseWriter, r *http.Request) (any, er
 		}
 		return out.write(append(line, '\n'))
 	})
-	return streamed{}, nil
+	return edge.Sent{}, nil
 }

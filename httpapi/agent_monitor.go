@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/logx"
 	"go.uber.org/zap/zapcore"
 )
@@ -19,14 +20,14 @@ func (s agentAPI) monitor(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	level, err := logx.ParseLevel(name)
 	if err != nil {
-		return nil, badRequest("Unknown log level: " + name)
+		return nil, edge.BadRequest("Unknown log level: " + name)
 	}
-	json, err := boolParam(r, "logjson")
+	json, err := edge.Bool(r, "logjson")
 	if err != nil {
 		return nil, err
 	}
 	if s.deps.Monitor == nil {
-		return nil, &statusError{http.StatusNotImplemented, "This agent's log cannot be followed"}
+		return nil, edge.Failed(http.StatusNotImplemented, "This agent's log cannot be followed")
 	}
 	lines, err := s.deps.Monitor(level, json)
 	if err != nil {
@@ -38,7 +39,7 @@ func (s agentAPI) monitor(w http.ResponseWriter, r *http.Request) (any, error) {
 		contentType = "application/json"
 	}
 	follow(r, newStream(w, contentType), lines)
-	return streamed{}, nil
+	return edge.Sent{}, nil
 }
 
 // follow sends lines until the client is gone or the agent closes. What came

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/filter"
 	"consul.internal/rpc"
 )
@@ -34,32 +35,32 @@ type Member struct {
 func (s agentAPI) members(_ http.ResponseWriter, r *http.Request) (any, error) {
 	q := r.URL.Query()
 	if seg := q.Get("segment"); seg != "" && seg != "_all" {
-		return nil, &statusError{http.StatusInternalServerError, "Network segments are not supported in this version of Consul"}
+		return nil, edge.Failed(http.StatusInternalServerError, "Network segments are not supported in this version of Consul")
 	}
 	f, err := filter.New[Member](q.Get("filter"))
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	// Only a value makes ?wan count: that is how it has always been.
 	members, err := filter.Slice(f, s.deps.Pool.Members(q.Get("wan") != ""))
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
-	return list(members), nil
+	return edge.List(members), nil
 }
 
 // join answers /v1/agent/join/: this agent itself joins.
 func (s agentAPI) join(_ http.ResponseWriter, r *http.Request) (any, error) {
-	addr, err := item(r, "Missing address to join")
+	addr, err := edge.Item(r, "Missing address to join")
 	if err != nil {
 		return nil, err
 	}
-	wan, err := boolParam(r, "wan")
+	wan, err := edge.Bool(r, "wan")
 	if err != nil {
 		return nil, err
 	}
 	if _, err := s.deps.Pool.Join(r.Context(), []string{addr}, wan); err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return nil, nil
 }
@@ -67,21 +68,21 @@ func (s agentAPI) join(_ http.ResponseWriter, r *http.Request) (any, error) {
 // forceLeave answers /v1/agent/force-leave/: a server does it, so that it works
 // from every agent.
 func (s agentAPI) forceLeave(_ http.ResponseWriter, r *http.Request) (any, error) {
-	node, err := item(r, "Missing node name")
+	node, err := edge.Item(r, "Missing node name")
 	if err != nil {
 		return nil, err
 	}
-	prune, err := boolParam(r, "prune")
+	prune, err := edge.Bool(r, "prune")
 	if err != nil {
 		return nil, err
 	}
-	wan, err := boolParam(r, "wan")
+	wan, err := edge.Bool(r, "wan")
 	if err != nil {
 		return nil, err
 	}
-	in := &rpc.ForceLeaveRequest{Target: target(r), Node: node, Prune: prune, WAN: wan}
+	in := &rpc.ForceLeaveRequest{Target: edge.Target(r), Node: node, Prune: prune, WAN: wan}
 	if _, err := rpc.Call(r.Context(), s.deps.Caller, rpc.PoolForceLeave, in); err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return nil, nil
 }

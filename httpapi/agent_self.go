@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"consul.internal/catalog"
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/version"
 )
 
@@ -41,14 +42,14 @@ func (s agentAPI) version(http.ResponseWriter, *http.Request) (any, error) {
 
 func (s agentAPI) reload(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err := s.deps.Process.Reload(r.Context()); err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return nil, nil
 }
 
 func (s agentAPI) leave(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err := s.deps.Process.Leave(r.Context()); err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return nil, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"consul.internal/agent"
 	"consul.internal/catalog"
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/filter"
 )
 
@@ -14,12 +15,12 @@ import (
 func filtered[T any](r *http.Request, items map[string]T) (map[string]T, error) {
 	f, err := filter.New[T](r.URL.Query().Get("filter"))
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	for id, v := range items {
 		ok, err := f.Match(v)
 		if err != nil {
-			return nil, remote(err)
+			return nil, edge.Remote(err)
 		}
 		if !ok {
 			delete(items, id)
@@ -37,7 +38,7 @@ func (s agentAPI) serviceRead(w http.ResponseWriter, r *http.Request) (any, erro
 	var info *agent.ServiceInfo
 	var err error
 	if hash := q.Get("hash"); hash != "" {
-		opts, oerr := s.readOptions(r)
+		opts, oerr := s.ReadOptions(r)
 		if oerr != nil {
 			return nil, oerr
 		}
@@ -57,14 +58,14 @@ func (s agentAPI) serviceRead(w http.ResponseWriter, r *http.Request) (any, erro
 func (s agentAPI) serviceRegister(_ http.ResponseWriter, r *http.Request) (any, error) {
 	def, err := agent.DecodeService(r.Body)
 	if err != nil {
-		return nil, decodeFailed(err)
+		return nil, edge.DecodeFailed(err)
 	}
-	replace, err := boolParam(r, "replace-existing-checks")
+	replace, err := edge.Bool(r, "replace-existing-checks")
 	if err != nil {
 		return nil, err
 	}
 	if def.Token == "" {
-		def.Token = token(r)
+		def.Token = edge.Token(r)
 	}
 	return nil, s.deps.Local.RegisterService(def, agent.RegisterOptions{ReplaceExistingChecks: replace})
 }
@@ -77,17 +78,17 @@ func (s agentAPI) serviceDeregister(_ http.ResponseWriter, r *http.Request) (any
 func maintenance(r *http.Request) (enable bool, reason string, err error) {
 	q := r.URL.Query()
 	if !q.Has("enable") {
-		return false, "", badRequest("Missing value for enable")
+		return false, "", edge.BadRequest("Missing value for enable")
 	}
 	enable, err = strconv.ParseBool(q.Get("enable"))
 	if err != nil {
-		return false, "", badRequest("Invalid value for enable: " + strconv.Quote(q.Get("enable")))
+		return false, "", edge.BadRequest("Invalid value for enable: " + strconv.Quote(q.Get("enable")))
 	}
 	return enable, q.Get("reason"), nil
 }
 
 func (s agentAPI) serviceMaintenance(_ http.ResponseWriter, r *http.Request) (any, error) {
-	id, err := item(r, "Missing service ID")
+	id, err := edge.Item(r, "Missing service ID")
 	if err != nil {
 		return nil, err
 	}
@@ -125,13 +126,13 @@ func health(w http.ResponseWriter, r *http.Request, status catalog.Status, v any
 	w.Header().Set("X-Consul-Reason", string(status))
 	if r.URL.Query().Get("format") == "text" {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		v = rawText(status)
+		v = edge.Raw(status)
 	}
-	return withStatus{statusOfHealth[status], v}
+	return edge.Under(statusOfHealth[status], v)
 }
 
 func (s agentAPI) healthByID(w http.ResponseWriter, r *http.Request) (any, error) {
-	id, err := item(r, "Missing serviceID")
+	id, err := edge.Item(r, "Missing serviceID")
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (s agentAPI) healthByID(w http.ResponseWriter, r *http.Request) (any, error
 }
 
 func (s agentAPI) healthByName(w http.ResponseWriter, r *http.Request) (any, error) {
-	name, err := item(r, "Missing service Name")
+	name, err := edge.Item(r, "Missing service Name")
 	if err != nil {
 		return nil, err
 	}

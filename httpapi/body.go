@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -9,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/fault"
 )
 
@@ -26,33 +29,75 @@ const (
 // bodies counts the bytes of all bodies in memory.
 type bodies struct{ held atomic.Int64 }
 
+// bodyLimit is how long a request's body may be.
+type bodyLimit struct {
+	bytes   int64
+	setting string // that says so; "" = none does
+}
+
+// limitOf gives the limit that holds for a request.
+func limitOf(cfg *Config, r *http.Request) bodyLimit {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/v1/kv/"):
+		return bodyLimit{cfg.KVMaxValueSize, "kv_max_value_size"}
+	case r.URL.Path == "/v1/txn":
+		return bodyLimit{max(cfg.TxnMaxReqLen, cfg.KVMaxValueSize), "txn_max_req_len"}
+	default:
+		return bodyLimit{bytes: maxBody}
+	}
+}
+
+// exceeded is the error for a longer body; size is -1 if nobody knows it.
+func (l bodyLimit) exceeded(size int64) error {
+	if l.setting == "" {
+		return &http.MaxBytesError{Limit: l.bytes}
+	}
+	about := ""
+	if size >= 0 {
+		about = fmt.Sprintf("(%d bytes)", size)
+	}
+	return edge.Failed(http.StatusRequestEntityTooLarge, fmt.Sprintf(
+		"Request body%s too large, max size: %d bytes. See https://developer.hashicorp.com/docs/agent/config/config-files#%s.", about, l.bytes, l.setting))
+}
+
 // take reads a request's whole body, so that one that is cut off, too slow or
 // too large changes nothing. done gives its memory back.
-func (b *bodies) take(w http.ResponseWriter, r *http.Request) (done func(), err error) {
-	if r.ContentLength > maxBody {
-		return func() {}, &http.MaxBytesError{Limit: maxBody}
+func (b *bodies) take(w http.ResponseWriter, r *http.Request, limit bodyLimit) (done func(), err error) {
+	if r.ContentLength > limit.bytes {
+		return func() {}, limit.exceeded(r.ContentLength)
 	}
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return func() {}, nil
 	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		// Nobody has ever unpacked them, and a small one can hold a large one.
-		return func() {}, badRequest("a body with Content-Encoding " + strconv.Quote(enc) + " is not accepted; send it uncompressed")
+		return func() {}, edge.BadRequest("a body with Content-Encoding " + strconv.Quote(enc) + " is not accepted; send it uncompressed")
 	}
 	rc := http.NewResponseController(w)
 	// The deadline is for the body only: on a blocking query it would end the wait.
 	// A writer that knows no deadlines is a test's.
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
-	in := &counted{r: http.MaxBytesReader(w, r.Body, maxBody), all: &b.held}
+	in := &counted{r: http.MaxBytesReader(w, r.Body, limit.bytes), all: &b.held}
 	done = func() { b.held.Add(-in.n) }
 	var buf bytes.Buffer
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead) // else reading would copy what it has, again and again
+	}
 	if _, err := buf.ReadFrom(in); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return done, limit.exceeded(-1)
+		}
 		return done, err
 	}
-	r.Body = io.NopCloser(&buf)
+	r.Body = heldBody{&buf}
 	return done, nil
 }
+
+// heldBody is a body that is in memory. Who wants it whole need not copy it.
+type heldBody struct{ *bytes.Buffer }
+
+func (heldBody) Close() error { return nil }
 
 // counted counts what it reads towards a sum that must not pass maxBodies.
 type counted struct {

@@ -5,21 +5,12 @@ import (
 	"slices"
 
 	"consul.internal/catalog"
+	"consul.internal/httpapi/edge"
 	"consul.internal/rpc"
 )
 
 // catalogAPI answers /v1/catalog.
 type catalogAPI struct{ *Server }
-
-// call performs a read and writes its headers.
-func call[Req, Resp any](w http.ResponseWriter, r *http.Request, c rpc.Caller, m rpc.Method[Req, Resp], in *Req, meta func(*Resp) *rpc.ReadMeta) (*Resp, error) {
-	out, err := rpc.Call(r.Context(), c, m, in)
-	if err != nil {
-		return nil, remote(err)
-	}
-	setMeta(w, r, meta(out))
-	return out, nil
-}
 
 // registration is the body of /v1/catalog/register.
 type registration struct {
@@ -43,10 +34,10 @@ type catalogService struct {
 
 func (s catalogAPI) register(_ http.ResponseWriter, r *http.Request) (any, error) {
 	var body registration
-	if err := decode(r, &body); err != nil {
+	if err := edge.Decode(r, &body); err != nil {
 		return nil, err
 	}
-	t := target(r)
+	t := edge.Target(r)
 	if body.Datacenter != "" {
 		t.Datacenter = body.Datacenter
 	}
@@ -70,58 +61,58 @@ func (s catalogAPI) register(_ http.ResponseWriter, r *http.Request) (any, error
 		in.Checks = append(in.Checks, body.Check)
 	}
 	if _, err := rpc.Call(r.Context(), s.deps.Caller, rpc.CatalogRegister, in); err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return true, nil
 }
 
 func (s catalogAPI) deregister(_ http.ResponseWriter, r *http.Request) (any, error) {
 	var body struct{ Datacenter, Node, ServiceID, CheckID string }
-	if err := decode(r, &body); err != nil {
+	if err := edge.Decode(r, &body); err != nil {
 		return nil, err
 	}
-	t := target(r)
+	t := edge.Target(r)
 	if body.Datacenter != "" {
 		t.Datacenter = body.Datacenter
 	}
 	in := &rpc.DeregisterRequest{Target: t, Node: body.Node, ServiceID: body.ServiceID, CheckID: body.CheckID}
 	if _, err := rpc.Call(r.Context(), s.deps.Caller, rpc.CatalogDeregister, in); err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return true, nil
 }
 
 func (s catalogAPI) datacenters(_ http.ResponseWriter, r *http.Request) (any, error) {
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
 	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.CatalogDatacenters, &rpc.DatacentersRequest{ReadOptions: opts})
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
-	return list(out.Datacenters), nil
+	return edge.List(out.Datacenters), nil
 }
 
 func (s catalogAPI) nodes(w http.ResponseWriter, r *http.Request) (any, error) {
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(w, r, s.deps.Caller, rpc.CatalogNodes, &rpc.NodesRequest{ReadOptions: opts},
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.CatalogNodes, &rpc.NodesRequest{ReadOptions: opts},
 		func(o *rpc.NodesReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
 		return nil, err
 	}
-	return list(s.translator().nodes(out.Nodes)), nil
+	return edge.List(s.Translator().Nodes(out.Nodes)), nil
 }
 
 func (s catalogAPI) services(w http.ResponseWriter, r *http.Request) (any, error) {
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(w, r, s.deps.Caller, rpc.CatalogServices, &rpc.ServicesRequest{ReadOptions: opts},
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.CatalogServices, &rpc.ServicesRequest{ReadOptions: opts},
 		func(o *rpc.ServicesReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
 		return nil, err
@@ -134,11 +125,11 @@ func (s catalogAPI) services(w http.ResponseWriter, r *http.Request) (any, error
 
 // serviceRequest takes from a request what the reads of one service understand.
 func (s *Server) serviceRequest(r *http.Request) (*rpc.ServiceRequest, error) {
-	name, err := item(r, "Missing service name")
+	name, err := edge.Item(r, "Missing service name")
 	if err != nil {
 		return nil, err
 	}
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
@@ -159,14 +150,14 @@ func (s catalogAPI) instances(w http.ResponseWriter, r *http.Request, set func(*
 		return nil, err
 	}
 	set(in)
-	out, err := call(w, r, s.deps.Caller, rpc.CatalogService, in,
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.CatalogService, in,
 		func(o *rpc.InstancesReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
 		return nil, err
 	}
 	flat := make([]*catalog.ServiceNode, len(out.Instances))
 	for i, inst := range out.Instances {
-		flat[i] = s.translator().instance(inst).Flat()
+		flat[i] = s.Translator().Instance(inst).Flat()
 	}
 	return flat, nil
 }
@@ -178,7 +169,7 @@ func (s catalogAPI) gatewayServices(w http.ResponseWriter, r *http.Request) (any
 		return nil, err
 	}
 	in.Ingress = true
-	if _, err := call(w, r, s.deps.Caller, rpc.CatalogService, in,
+	if _, err := edge.Read(w, r, s.deps.Caller, rpc.CatalogService, in,
 		func(o *rpc.InstancesReply) *rpc.ReadMeta { return &o.ReadMeta }); err != nil {
 		return nil, err
 	}
@@ -186,15 +177,15 @@ func (s catalogAPI) gatewayServices(w http.ResponseWriter, r *http.Request) (any
 }
 
 func (s catalogAPI) readNode(w http.ResponseWriter, r *http.Request) (*rpc.NodeReply, error) {
-	name, err := item(r, "Missing node name")
+	name, err := edge.Item(r, "Missing node name")
 	if err != nil {
 		return nil, err
 	}
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
-	return call(w, r, s.deps.Caller, rpc.CatalogNode, &rpc.NodeRequest{ReadOptions: opts, Node: name},
+	return edge.Read(w, r, s.deps.Caller, rpc.CatalogNode, &rpc.NodeRequest{ReadOptions: opts, Node: name},
 		func(o *rpc.NodeReply) *rpc.ReadMeta { return &o.ReadMeta })
 }
 
@@ -204,17 +195,17 @@ func (s catalogAPI) node(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	if out.Node == nil {
-		return rawText("null"), nil
+		return edge.Raw("null"), nil
 	}
-	t := s.translator()
+	t := s.Translator()
 	byID := make(map[string]*catalog.Service, len(out.Services))
 	for _, svc := range out.Services {
-		byID[svc.ID] = t.service(svc, out.Node)
+		byID[svc.ID] = t.Service(svc, out.Node)
 	}
 	return struct {
 		Node     *catalog.Node
 		Services map[string]*catalog.Service
-	}{t.node(out.Node), byID}, nil
+	}{t.Node(out.Node), byID}, nil
 }
 
 func (s catalogAPI) nodeServices(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -222,16 +213,16 @@ func (s catalogAPI) nodeServices(w http.ResponseWriter, r *http.Request) (any, e
 	if err != nil {
 		return nil, err
 	}
-	t := s.translator()
+	t := s.Translator()
 	services := out.Services
 	if out.Node != nil {
-		services = list(slices.Clone(services))
+		services = edge.List(slices.Clone(services))
 		for i, svc := range services {
-			services[i] = t.service(svc, out.Node)
+			services[i] = t.Service(svc, out.Node)
 		}
 	}
 	return struct {
 		Node     *catalog.Node
 		Services []*catalog.Service
-	}{t.node(out.Node), services}, nil
+	}{t.Node(out.Node), services}, nil
 }

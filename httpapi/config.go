@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"consul.internal/httpapi/edge"
 )
 
 // Config of the HTTP edge.
 type Config struct {
+	edge.Settings
 	// Addrs to listen on, as "host:port".
 	Addrs []string
 	// SecureAddrs to listen on with TLS.
@@ -18,9 +21,6 @@ type Config struct {
 	WriteFrom []netip.Prefix
 	// Sockets to listen on beside them.
 	Sockets []Socket
-	// Datacenter and NodeName of this agent.
-	Datacenter string
-	NodeName   string
 	// ResponseHeaders are set on every answer.
 	ResponseHeaders map[string]string
 	// BlockEndpoints are path prefixes that answer 403.
@@ -29,15 +29,6 @@ type Config struct {
 	MaxConnsPerClient int
 	// MaxHeaderBytes bounds a request's header; 0 = maxHeader.
 	MaxHeaderBytes int
-	// TranslateWANAddrs says that addresses of other datacenters are their WAN ones.
-	TranslateWANAddrs bool
-	// DiscoveryMaxStale lets any server answer reads that ask for no consistency,
-	// as long as it heard from the leader within this time; 0 = the leader answers.
-	DiscoveryMaxStale time.Duration
-	// DefaultQueryTime is how long a blocking query waits that names no time.
-	DefaultQueryTime time.Duration
-	// MaxQueryTime is the longest that a blocking query may wait.
-	MaxQueryTime time.Duration
 	// EnableDebug opens /debug/pprof.
 	EnableDebug bool
 	// UI says whether the web page is served at /ui/.
@@ -45,6 +36,9 @@ type Config struct {
 }
 
 const (
+	// maxValue is the known limit of a key's value and of a transaction: what a raft
+	// entry carries well.
+	maxValue = 512 << 10
 	// headerTimeout is the longest a client may take for its request's header.
 	headerTimeout = 10 * time.Second
 	// idleTimeout closes connections that ask nothing; longer than the 90 s after
@@ -64,8 +58,12 @@ func DefaultConfig() Config {
 	return Config{
 		Addrs:             []string{"127.0.0.1:8500"},
 		MaxConnsPerClient: 200,
-		DefaultQueryTime:  5 * time.Minute,
-		MaxQueryTime:      10 * time.Minute,
+		Settings: edge.Settings{
+			DefaultQueryTime: 5 * time.Minute,
+			MaxQueryTime:     10 * time.Minute,
+			KVMaxValueSize:   maxValue,
+			TxnMaxReqLen:     maxValue,
+		},
 	}
 }
 
@@ -73,6 +71,9 @@ func DefaultConfig() Config {
 func (c *Config) Validate() error {
 	if c.DefaultQueryTime <= 0 || c.MaxQueryTime <= 0 {
 		return fmt.Errorf("default_query_time and max_query_time must be greater than 0")
+	}
+	if c.KVMaxValueSize <= 0 || c.TxnMaxReqLen <= 0 {
+		return fmt.Errorf("limits.kv_max_value_size and limits.txn_max_req_len must be greater than 0")
 	}
 	return nil
 }

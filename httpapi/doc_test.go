@@ -25,11 +25,11 @@ func TestDocumented(t *testing.T) {
 	}
 	s := newTestServer(t, &fakeCaller{}, nil)
 	for _, rt := range s.routes() {
-		methods := strings.Join(rt.methods, ", ")
-		if got, ok := documented[rt.path]; !ok || got != methods {
-			t.Errorf("docs/api.md says %q of %s, the table says %q", got, rt.path, methods)
+		methods := strings.Join(rt.Methods, ", ")
+		if got, ok := documented[rt.Path]; !ok || got != methods {
+			t.Errorf("docs/api.md says %q of %s, the table says %q", got, rt.Path, methods)
 		}
-		delete(documented, rt.path)
+		delete(documented, rt.Path)
 	}
 	for path := range documented {
 		t.Errorf("docs/api.md names %s, which is not in the table", path)

@@ -6,16 +6,17 @@ import (
 	"slices"
 	"sync"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/rpc"
 )
 
 // forgetDatacenter answers PUT /v1/operator/federation/forget/.
 func (s operatorAPI) forgetDatacenter(_ http.ResponseWriter, r *http.Request) (any, error) {
-	name, err := item(r, "Missing datacenter name")
+	name, err := edge.Item(r, "Missing datacenter name")
 	if err != nil {
 		return nil, err
 	}
-	in := &rpc.ForgetDatacenterRequest{Target: target(r), Name: name}
+	in := &rpc.ForgetDatacenterRequest{Target: edge.Target(r), Name: name}
 	if _, err := rpc.Call(r.Context(), s.deps.Caller, rpc.ForgetDatacenter, in); err != nil {
 		return nil, err
 	}

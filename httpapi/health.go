@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"consul.internal/catalog"
+	"consul.internal/httpapi/edge"
 	"consul.internal/rpc"
 )
 
@@ -27,11 +28,11 @@ func (s healthAPI) instances(w http.ResponseWriter, r *http.Request, set func(*r
 	if err != nil {
 		return nil, err
 	}
-	if in.Passing, err = boolParam(r, "passing"); err != nil {
+	if in.Passing, err = edge.Bool(r, "passing"); err != nil {
 		return nil, err
 	}
 	set(in)
-	out, err := call(w, r, s.deps.Caller, rpc.HealthService, in,
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.HealthService, in,
 		func(o *rpc.InstancesReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
 		return nil, err
@@ -39,8 +40,8 @@ func (s healthAPI) instances(w http.ResponseWriter, r *http.Request, set func(*r
 	// The state's instances are shared: an absent list of checks becomes [] in a copy.
 	instances := make([]*catalog.Instance, len(out.Instances))
 	for i, inst := range out.Instances {
-		copied := s.translator().instance(inst)
-		copied.Checks = list(copied.Checks)
+		copied := s.Translator().Instance(inst)
+		copied.Checks = edge.List(copied.Checks)
 		instances[i] = copied
 	}
 	return instances, nil
@@ -53,43 +54,43 @@ func (s healthAPI) checks(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(w, r, s.deps.Caller, rpc.HealthChecks,
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.HealthChecks,
 		&rpc.ChecksRequest{ReadOptions: in.ReadOptions, Service: in.Service}, checksMeta)
 	if err != nil {
 		return nil, err
 	}
-	return list(out.Checks), nil
+	return edge.List(out.Checks), nil
 }
 
 func (s healthAPI) node(w http.ResponseWriter, r *http.Request) (any, error) {
-	name, err := item(r, "Missing node name")
+	name, err := edge.Item(r, "Missing node name")
 	if err != nil {
 		return nil, err
 	}
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(w, r, s.deps.Caller, rpc.HealthNode, &rpc.NodeRequest{ReadOptions: opts, Node: name}, checksMeta)
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.HealthNode, &rpc.NodeRequest{ReadOptions: opts, Node: name}, checksMeta)
 	if err != nil {
 		return nil, err
 	}
-	return list(out.Checks), nil
+	return edge.List(out.Checks), nil
 }
 
 func (s healthAPI) state(w http.ResponseWriter, r *http.Request) (any, error) {
-	state, err := item(r, "Missing check state")
+	state, err := edge.Item(r, "Missing check state")
 	if err != nil {
 		return nil, err
 	}
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(w, r, s.deps.Caller, rpc.HealthState,
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.HealthState,
 		&rpc.StateRequest{ReadOptions: opts, State: catalog.Status(state)}, checksMeta)
 	if err != nil {
 		return nil, err
 	}
-	return list(out.Checks), nil
+	return edge.List(out.Checks), nil
 }

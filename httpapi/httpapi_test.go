@@ -136,21 +136,21 @@ func TestStatusAndText(t *testing.T) {
 func TestEveryRoute(t *testing.T) {
 	s := newTestServer(t, &fakeCaller{}, nil)
 	for _, rt := range s.routes() {
-		target := rt.path
+		target := rt.Path
 		if strings.HasSuffix(target, "/") {
 			target += "x"
 		}
-		allow := "OPTIONS," + strings.Join(rt.methods, ",")
+		allow := "OPTIONS," + strings.Join(rt.Methods, ",")
 		if r := do(s, "OPTIONS", target, ""); r.StatusCode != 200 || r.Header.Get("Allow") != allow {
 			t.Errorf("OPTIONS %s: %d %q", target, r.StatusCode, r.Header.Get("Allow"))
 		}
-		if rt.bare() {
-			allow = strings.Join(rt.methods, ",")
+		if bare(rt) {
+			allow = strings.Join(rt.Methods, ",")
 		}
 		if r := do(s, "PATCH", target, ""); r.StatusCode != 405 || r.Header.Get("Allow") != allow {
 			t.Errorf("PATCH %s: %d %q", target, r.StatusCode, r.Header.Get("Allow"))
 		}
-		for _, method := range rt.methods {
+		for _, method := range rt.Methods {
 			req := httptest.NewRequest(method, target, io.LimitReader(zeros{}, 300<<20))
 			if streamsBody(req) {
 				continue // TestRestoreStreams

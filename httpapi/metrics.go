@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/metrics"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -14,13 +15,13 @@ import (
 
 // measured times a route's answers and logs each request at DEBUG. Labels come
 // from the table alone, so that no request can add one.
-func (s *Server) measured(rt route, next http.Handler) http.Handler {
-	path := metrics.Label{Name: "path", Value: pathLabel(rt.path)}
+func (s *Server) measured(rt edge.Route, next http.Handler) http.Handler {
+	path := metrics.Label{Name: "path", Value: pathLabel(rt.Path)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		next.ServeHTTP(w, r)
 		took := time.Since(start)
-		if slices.Contains(rt.methods, r.Method) {
+		if slices.Contains(rt.Methods, r.Method) {
 			s.deps.Metrics.Timer(metrics.APIHTTP, metrics.Label{Name: "method", Value: r.Method}, path).Observe(took)
 		}
 		if ce := s.log.Check(zapcore.DebugLevel, "Request finished"); ce != nil {

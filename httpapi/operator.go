@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/rpc"
 )
 
@@ -11,41 +12,41 @@ import (
 type operatorAPI struct{ *Server }
 
 func (s operatorAPI) raftConfiguration(_ http.ResponseWriter, r *http.Request) (any, error) {
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
 	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.RaftConfiguration, &rpc.RaftConfigurationRequest{ReadOptions: opts})
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return struct {
 		Servers []*rpc.RaftServer
 		Index   uint64
-	}{list(out.Servers), out.Index}, nil
+	}{edge.List(out.Servers), out.Index}, nil
 }
 
 // raftPeer answers DELETE /v1/operator/raft/peer.
 func (s operatorAPI) raftPeer(_ http.ResponseWriter, r *http.Request) (any, error) {
 	q := r.URL.Query()
-	in := &rpc.RaftPeerRequest{Target: target(r), ID: q.Get("id"), Address: q.Get("address")}
+	in := &rpc.RaftPeerRequest{Target: edge.Target(r), ID: q.Get("id"), Address: q.Get("address")}
 	switch {
 	case in.ID == "" && in.Address == "":
-		return nil, badRequest("Must specify either ?id with the server's ID or ?address with IP:port of peer to remove")
+		return nil, edge.BadRequest("Must specify either ?id with the server's ID or ?address with IP:port of peer to remove")
 	case in.ID != "" && in.Address != "":
-		return nil, badRequest("Must specify only one of ?id or ?address")
+		return nil, edge.BadRequest("Must specify only one of ?id or ?address")
 	}
 	if _, err := rpc.Call(r.Context(), s.deps.Caller, rpc.RaftRemovePeer, in); err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return nil, nil
 }
 
 func (s operatorAPI) raftTransferLeader(_ http.ResponseWriter, r *http.Request) (any, error) {
-	in := &rpc.RaftPeerRequest{Target: target(r), ID: r.URL.Query().Get("id")}
+	in := &rpc.RaftPeerRequest{Target: edge.Target(r), ID: r.URL.Query().Get("id")}
 	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.RaftTransferLeader, in)
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return struct{ Success bool }{out.Success}, nil
 }
@@ -64,15 +65,15 @@ type usageReply struct {
 }
 
 func (s operatorAPI) usage(w http.ResponseWriter, r *http.Request) (any, error) {
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
-	global, err := boolParam(r, "global")
+	global, err := edge.Bool(r, "global")
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(w, r, s.deps.Caller, rpc.OperatorUsage, &rpc.UsageRequest{ReadOptions: opts, Global: global},
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.OperatorUsage, &rpc.UsageRequest{ReadOptions: opts, Global: global},
 		func(o *rpc.UsageReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func (s operatorAPI) usage(w http.ResponseWriter, r *http.Request) (any, error) 
 	}
 	if global {
 		if err := s.usageElsewhere(r.Context(), opts, usage); err != nil {
-			return nil, remote(err)
+			return nil, edge.Remote(err)
 		}
 	}
 	return usageReply{

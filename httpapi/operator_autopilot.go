@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/rpc"
 )
 
@@ -69,7 +70,7 @@ func (s operatorAPI) autopilotConfiguration(_ http.ResponseWriter, r *http.Reque
 	}
 	c, err := rpc.Call(r.Context(), s.deps.Caller, rpc.AutopilotGet, in)
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return autopilotConfig{
 		CleanupDeadServers: c.CleanupDeadServers, LastContactThreshold: readable(c.LastContactThreshold),
@@ -80,19 +81,19 @@ func (s operatorAPI) autopilotConfiguration(_ http.ResponseWriter, r *http.Reque
 }
 
 func (s operatorAPI) autopilotRequest(r *http.Request) (*rpc.AutopilotRequest, error) {
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	return &rpc.AutopilotRequest{ReadOptions: opts}, err
 }
 
 func (s operatorAPI) setAutopilot(r *http.Request) (any, error) {
 	body := newAutopilotConfig()
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		return nil, badRequest(fmt.Sprintf("Error parsing autopilot config: %v", err))
+		return nil, edge.BadRequest(fmt.Sprintf("Error parsing autopilot config: %v", err))
 	}
 	if body.LastContactThreshold < 0 || body.ServerStabilizationTime < 0 {
-		return nil, badRequest("Error parsing autopilot config: a duration must not be negative")
+		return nil, edge.BadRequest("Error parsing autopilot config: a duration must not be negative")
 	}
-	in := &rpc.AutopilotSetRequest{Target: target(r), Config: rpc.AutopilotConfig{
+	in := &rpc.AutopilotSetRequest{Target: edge.Target(r), Config: rpc.AutopilotConfig{
 		CleanupDeadServers: body.CleanupDeadServers, LastContactThreshold: time.Duration(body.LastContactThreshold),
 		MaxTrailingLogs: body.MaxTrailingLogs, MinQuorum: body.MinQuorum, ServerStabilizationTime: time.Duration(body.ServerStabilizationTime),
 		RedundancyZoneTag: body.RedundancyZoneTag, DisableUpgradeMigration: body.DisableUpgradeMigration,
@@ -101,13 +102,13 @@ func (s operatorAPI) setAutopilot(r *http.Request) (any, error) {
 	if q := r.URL.Query(); q.Has("cas") {
 		index, err := strconv.ParseUint(q.Get("cas"), 10, 64)
 		if err != nil {
-			return nil, badRequest(fmt.Sprintf("Error parsing cas value: %v", err))
+			return nil, edge.BadRequest(fmt.Sprintf("Error parsing cas value: %v", err))
 		}
 		in.CAS, in.Config.ModifyIndex = true, index
 	}
 	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.AutopilotSet, in)
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return out.Set, nil
 }
@@ -137,7 +138,7 @@ func (s operatorAPI) autopilotHealth(_ http.ResponseWriter, r *http.Request) (an
 	}
 	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.AutopilotHealth, in)
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	servers := make([]serverHealth, len(out.Servers))
 	for i, x := range out.Servers {
@@ -151,11 +152,11 @@ func (s operatorAPI) autopilotHealth(_ http.ResponseWriter, r *http.Request) (an
 	if !out.Healthy {
 		status = http.StatusTooManyRequests
 	}
-	return withStatus{status, struct {
+	return edge.Under(status, struct {
 		Healthy          bool
 		FailureTolerance int
 		Servers          []serverHealth
-	}{out.Healthy, out.FailureTolerance, servers}}, nil
+	}{out.Healthy, out.FailureTolerance, servers}), nil
 }
 
 // serverState is a server in the answer of /v1/operator/autopilot/state.
@@ -183,7 +184,7 @@ func (s operatorAPI) autopilotState(_ http.ResponseWriter, r *http.Request) (any
 	}
 	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.AutopilotState, in)
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	servers := make(map[string]serverState, len(out.Servers))
 	for id, x := range out.Servers {
@@ -200,5 +201,5 @@ func (s operatorAPI) autopilotState(_ http.ResponseWriter, r *http.Request) (any
 		Leader                     string
 		Voters                     []string
 		Servers                    map[string]serverState
-	}{out.Healthy, out.FailureTolerance, 0, out.Leader, list(out.Voters), servers}, nil
+	}{out.Healthy, out.FailureTolerance, 0, out.Leader, edge.List(out.Voters), servers}, nil
 }

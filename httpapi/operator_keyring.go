@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 )
@@ -42,17 +43,17 @@ func (s operatorAPI) keyring(_ http.ResponseWriter, r *http.Request) (any, error
 	}
 	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.PoolKeyring, in)
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	if !in.LocalOnly {
 		more, err := s.keyringElsewhere(r.Context(), in)
 		if err != nil {
-			return nil, remote(err)
+			return nil, edge.Remote(err)
 		}
 		out.Pools = append(out.Pools, more...)
 	}
 	if err := keyringErrors(out.Pools); err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	if in.Op != rpc.KeyringList {
 		return nil, nil
@@ -68,16 +69,16 @@ func (s operatorAPI) keyring(_ http.ResponseWriter, r *http.Request) (any, error
 }
 
 func keyringRequest(r *http.Request) (*rpc.KeyringRequest, error) {
-	in := &rpc.KeyringRequest{Target: target(r), Op: keyringOps[r.Method]}
+	in := &rpc.KeyringRequest{Target: edge.Target(r), Op: keyringOps[r.Method]}
 	q := r.URL.Query()
 	if v := q.Get("relay-factor"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 8)
 		if err != nil || n > maxRelay {
-			return nil, badRequest(fmt.Sprintf("Error parsing relay factor: %q is not in the range 0 to %d", v, maxRelay))
+			return nil, edge.BadRequest(fmt.Sprintf("Error parsing relay factor: %q is not in the range 0 to %d", v, maxRelay))
 		}
 		in.RelayFactor = uint8(n)
 	}
-	local, err := boolParam(r, "local-only")
+	local, err := edge.Bool(r, "local-only")
 	if err != nil {
 		return nil, err
 	}
@@ -86,14 +87,14 @@ func keyringRequest(r *http.Request) (*rpc.KeyringRequest, error) {
 		return in, nil
 	}
 	if local {
-		return nil, badRequest("local-only can only be used for list requests")
+		return nil, edge.BadRequest("local-only can only be used for list requests")
 	}
 	var body struct{ Key string }
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		return nil, badRequest(fmt.Sprintf("Request decode failed: %v", err))
+		return nil, edge.BadRequest(fmt.Sprintf("Request decode failed: %v", err))
 	}
 	if body.Key == "" {
-		return nil, badRequest("Missing Key: the gossip key, in base64, as consul keygen prints it")
+		return nil, edge.BadRequest("Missing Key: the gossip key, in base64, as consul keygen prints it")
 	}
 	in.Key = body.Key
 	return in, nil

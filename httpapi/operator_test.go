@@ -96,6 +96,7 @@ func TestOperatorRequests(t *testing.T) {
 		{"PUT", "/v1/agent/force-leave/n1.dc3?prune&wan=1", "", &rpc.ForceLeaveRequest{Target: to, Node: "n1.dc3", Prune: true, WAN: true}},
 		{"PUT", "/v1/operator/federation/forget/dc9?", "", &rpc.ForgetDatacenterRequest{Target: to, Name: "dc9"}},
 		{"GET", "/v1/operator/raft/configuration?stale", "", &rpc.RaftConfigurationRequest{ReadOptions: stale}},
+		{"PUT", "/v1/operator/raft/compare?", "", &rpc.RaftCompareRequest{Target: to}},
 		{"DELETE", "/v1/operator/raft/peer?id=x", "", &rpc.RaftPeerRequest{Target: to, ID: "x"}},
 		{"DELETE", "/v1/operator/raft/peer?address=a:1", "", &rpc.RaftPeerRequest{Target: to, Address: "a:1"}},
 		{"POST", "/v1/operator/raft/transfer-leader?", "", &rpc.RaftPeerRequest{Target: to}},
@@ -224,6 +225,10 @@ func TestOperatorAnswers(t *testing.T) {
 	}
 	s = newTestServer(t, filled(rpc.RaftConfigurationReply{Index: 3, Servers: []*rpc.RaftServer{{ID: "i", Node: "n", Address: "a:1", Leader: true, ProtocolVersion: "3", Voter: true, LastIndex: 8}}}), nil)
 	if got := text(t, do(s, "GET", "/v1/operator/raft/configuration", "")); got != `{"Servers":[{"ID":"i","Node":"n","Address":"a:1","Leader":true,"ProtocolVersion":"3","Voter":true,"LastIndex":8}],"Index":3}` {
+		t.Error(got)
+	}
+	s = newTestServer(t, filled(rpc.RaftCompareReply{Index: 3, Same: true, Agreed: "ab", Servers: []rpc.RaftState{{ID: "i", Node: "n", Voter: true, RaftSumReply: rpc.RaftSumReply{Known: true, Sum: "ab", Version: "v"}}}}), nil)
+	if got := text(t, do(s, "PUT", "/v1/operator/raft/compare", "")); got != `{"Index":3,"Same":true,"Agreed":"ab","Servers":[{"ID":"i","Node":"n","Voter":true,"Leader":false,"Hash":"ab","Tables":null,"Version":"v"}]}` {
 		t.Error(got)
 	}
 	s = newTestServer(t, filled(rpc.AutopilotSetReply{}), nil)

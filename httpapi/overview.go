@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"consul.internal/catalog"
+	"consul.internal/httpapi/edge"
 	"consul.internal/rpc"
 )
 
@@ -26,7 +27,7 @@ type overviewRow struct {
 func (s *Server) overview(page *template.Template) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/ui/" {
-			plain(w, http.StatusNotFound, "There is no such page.\n")
+			edge.Plain(w, http.StatusNotFound, "There is no such page.\n")
 			return
 		}
 		rows, err := s.overviewRows(r)
@@ -34,7 +35,7 @@ func (s *Server) overview(page *template.Template) http.HandlerFunc {
 			s.fail(w, r, err)
 			return
 		}
-		limitWriting(w)
+		edge.LimitWriting(w)
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
@@ -48,16 +49,16 @@ func (s *Server) overview(page *template.Template) http.HandlerFunc {
 }
 
 func (s *Server) overviewRows(r *http.Request) ([]*overviewRow, error) {
-	opts := rpc.ReadOptions{Target: target(r), Consistency: rpc.Stale}
+	opts := rpc.ReadOptions{Target: edge.Target(r), Consistency: rpc.Stale}
 	services, err := rpc.Call(r.Context(), s.deps.Caller, rpc.CatalogServices, &rpc.ServicesRequest{ReadOptions: opts})
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	var rows []*overviewRow
 	for _, name := range slices.Sorted(maps.Keys(services.Services)) {
 		health, err := rpc.Call(r.Context(), s.deps.Caller, rpc.HealthService, &rpc.ServiceRequest{ReadOptions: opts, Service: name})
 		if err != nil {
-			return nil, remote(err)
+			return nil, edge.Remote(err)
 		}
 		row := &overviewRow{Name: name, Tags: services.Services[name]}
 		for _, i := range health.Instances {

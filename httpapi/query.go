@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"consul.internal/catalog"
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/fault"
 	"consul.internal/query"
 	"consul.internal/rpc"
@@ -20,7 +21,7 @@ type queryAPI struct{ *Server }
 // missing gives the error for a query that there is not its status.
 func (s queryAPI) missing(err error) error {
 	if errors.Is(err, fault.NotFound) && err.Error() == "Query not found" {
-		return &statusError{http.StatusNotFound, err.Error()}
+		return edge.Failed(http.StatusNotFound, err.Error())
 	}
 	return err
 }
@@ -28,23 +29,23 @@ func (s queryAPI) missing(err error) error {
 // general lists queries or creates one.
 func (s queryAPI) general(w http.ResponseWriter, r *http.Request) (any, error) {
 	if r.Method == http.MethodGet {
-		opts, err := s.readOptions(r)
+		opts, err := s.ReadOptions(r)
 		if err != nil {
 			return nil, err
 		}
-		out, err := call(w, r, s.deps.Caller, rpc.QueryList, &rpc.QueryListRequest{ReadOptions: opts}, queriesMeta)
+		out, err := edge.Read(w, r, s.deps.Caller, rpc.QueryList, &rpc.QueryListRequest{ReadOptions: opts}, queriesMeta)
 		if err != nil {
 			return nil, err
 		}
-		return list(out.Queries), nil
+		return edge.List(out.Queries), nil
 	}
-	in := &rpc.QueryApplyRequest{Target: target(r), Op: rpc.QueryCreate, Query: new(query.Query)}
-	if err := decode(r, in.Query); err != nil {
+	in := &rpc.QueryApplyRequest{Target: edge.Target(r), Op: rpc.QueryCreate, Query: new(query.Query)}
+	if err := edge.Decode(r, in.Query); err != nil {
 		return nil, err
 	}
 	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.QueryApply, in)
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return struct{ ID string }{out.ID}, nil
 }
@@ -53,40 +54,40 @@ func queriesMeta(o *rpc.QueriesReply) *rpc.ReadMeta { return &o.ReadMeta }
 
 // specific reads, changes or deletes the query of an ID.
 func (s queryAPI) specific(w http.ResponseWriter, r *http.Request) (any, error) {
-	id, err := item(r, "Missing query ID")
+	id, err := edge.Item(r, "Missing query ID")
 	if err != nil {
 		return nil, err
 	}
 	if r.Method == http.MethodGet {
-		opts, err := s.readOptions(r)
+		opts, err := s.ReadOptions(r)
 		if err != nil {
 			return nil, err
 		}
-		out, err := call(w, r, s.deps.Caller, rpc.QueryGet, &rpc.QueryGetRequest{ReadOptions: opts, ID: id}, queriesMeta)
+		out, err := edge.Read(w, r, s.deps.Caller, rpc.QueryGet, &rpc.QueryGetRequest{ReadOptions: opts, ID: id}, queriesMeta)
 		if err != nil {
 			return nil, s.missing(err)
 		}
-		return list(out.Queries), nil
+		return edge.List(out.Queries), nil
 	}
-	in := &rpc.QueryApplyRequest{Target: target(r), Op: rpc.QueryDelete, Query: new(query.Query)}
+	in := &rpc.QueryApplyRequest{Target: edge.Target(r), Op: rpc.QueryDelete, Query: new(query.Query)}
 	if r.Method == http.MethodPut {
 		in.Op = rpc.QueryUpdate
-		if err := decode(r, in.Query); err != nil {
+		if err := edge.Decode(r, in.Query); err != nil {
 			return nil, err
 		}
 	}
 	in.Query.ID = id // what the path says counts
 	_, err = rpc.Call(r.Context(), s.deps.Caller, rpc.QueryApply, in)
-	return nil, remote(err)
+	return nil, edge.Remote(err)
 }
 
 // request takes from a request what executions understand.
 func (s queryAPI) request(r *http.Request) (*rpc.QueryExecuteRequest, error) {
-	name, err := item(r, "Missing query ID or name")
+	name, err := edge.Item(r, "Missing query ID or name")
 	if err != nil {
 		return nil, err
 	}
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
@@ -96,12 +97,12 @@ func (s queryAPI) request(r *http.Request) (*rpc.QueryExecuteRequest, error) {
 	q := r.URL.Query()
 	if v := q.Get("limit"); v != "" {
 		if in.Limit, err = strconv.Atoi(v); err != nil {
-			return nil, &statusError{http.StatusInternalServerError, fmt.Sprintf("Bad limit: %v", err)}
+			return nil, edge.Failed(http.StatusInternalServerError, fmt.Sprintf("Bad limit: %v", err))
 		}
 	}
 	if v := q.Get("connect"); v != "" {
 		if in.Connect, err = strconv.ParseBool(v); err != nil {
-			return nil, &statusError{http.StatusInternalServerError, fmt.Sprintf("Error parsing 'connect' value: %v", err)}
+			return nil, edge.Failed(http.StatusInternalServerError, fmt.Sprintf("Error parsing 'connect' value: %v", err))
 		}
 	}
 	return in, nil
@@ -138,7 +139,7 @@ func (s queryAPI) explain(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(w, r, s.deps.Caller, rpc.QueryExplain, in,
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.QueryExplain, in,
 		func(o *rpc.QueryExplainReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
 		return nil, s.missing(err)
@@ -154,15 +155,15 @@ func (s queryAPI) execute(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(w, r, s.deps.Caller, rpc.QueryExecute, in,
+	out, err := edge.Read(w, r, s.deps.Caller, rpc.QueryExecute, in,
 		func(o *rpc.QueryExecuteReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
 		return nil, s.missing(err)
 	}
 	nodes := make([]*catalog.Instance, len(out.Instances))
 	for i, inst := range out.Instances {
-		copied := s.translator().instance(inst) // the state's instances are shared
-		copied.Checks = list(copied.Checks)
+		copied := s.Translator().Instance(inst) // the state's instances are shared
+		copied.Checks = edge.List(copied.Checks)
 		nodes[i] = copied
 	}
 	return struct {

@@ -8,32 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"consul.internal/httpapi/edge"
 	"go.uber.org/zap"
 )
 
-// handler answers one request with a value that becomes JSON, or an error that
-// becomes a status and a text. A nil value is an answer without a body.
-type handler func(w http.ResponseWriter, r *http.Request) (any, error)
-
-// route is one row of the table: a path, the methods it knows in the order of
-// its Allow header, and who answers. A path that ends in "/" stands for all
-// paths below it; what follows is the item.
-type route struct {
-	path    string
-	methods []string
-	handle  handler
-}
-
 // bare leaves OPTIONS out of the answer to a wrong method, and has OPTIONS answered
 // with a body, as clients of these paths know it.
-func (rt *route) bare() bool { return strings.HasPrefix(rt.path, "/v1/query/") }
-
-// methods of routes.
-var (
-	get    = []string{http.MethodGet}
-	put    = []string{http.MethodPut}
-	getPut = []string{http.MethodGet, http.MethodPut}
-)
+func bare(rt edge.Route) bool { return strings.HasPrefix(rt.Path, "/v1/query/") }
 
 const (
 	// aclPolicyHeader tells what holds for requests without a token.
@@ -48,7 +29,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range s.routes() {
 		h := s.measured(rt, s.wrap(rt))
-		pattern := rt.path
+		pattern := rt.Path
 		if strings.HasSuffix(pattern, "/") {
 			pattern += "{item...}"
 		}
@@ -63,9 +44,9 @@ func (s *Server) Handler() http.Handler {
 		case r.URL.Path == "/":
 			s.root(w, r)
 		case strings.HasPrefix(r.URL.Path, "/v1/"):
-			plain(w, http.StatusNotFound, unknownAPIPath)
+			edge.Plain(w, http.StatusNotFound, unknownAPIPath)
 		default:
-			plain(w, http.StatusNotFound, unknownPath)
+			edge.Plain(w, http.StatusNotFound, unknownPath)
 		}
 	})
 	return s.front(mux)
@@ -86,7 +67,7 @@ func (s *Server) front(next http.Handler) http.Handler {
 		for _, prefix := range cfg.BlockEndpoints {
 			if r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(prefix, "/")+"/") {
 				h.Set(aclPolicyHeader, "allow")
-				plain(w, http.StatusForbidden, "Endpoint is blocked by agent configuration")
+				edge.Plain(w, http.StatusForbidden, "Endpoint is blocked by agent configuration")
 				return
 			}
 		}
@@ -94,11 +75,12 @@ func (s *Server) front(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		done, err := s.bodies.take(w, r)
+		done, err := s.bodies.take(w, r, limitOf(cfg, r))
 		defer done()
 		if err != nil {
 			h.Set("Connection", "close") // so that the rest of the body need not be read
-			s.fail(w, r, decodeFailed(err))
+			h.Set(aclPolicyHeader, "allow")
+			s.fail(w, r, edge.DecodeFailed(err))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -114,16 +96,16 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.log.Error("a request failed by a bug; please report it", zap.String("method", r.Method),
 			zap.String("url", r.URL.Path), zap.Any("panic", v), zap.Stack("stack"))
-		plain(w, http.StatusInternalServerError, "internal error: see the agent's log")
+		edge.Plain(w, http.StatusInternalServerError, "internal error: see the agent's log")
 	}
 }
 
 // wrap gives a row its methods, its headers, and its errors their status.
-func (s *Server) wrap(rt route) http.Handler {
-	methods := strings.Join(rt.methods, ",")
+func (s *Server) wrap(rt edge.Route) http.Handler {
+	methods := strings.Join(rt.Methods, ",")
 	allow := "OPTIONS," + methods
 	wrong := allow
-	if rt.bare() {
+	if bare(rt) {
 		wrong = methods
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -137,19 +119,19 @@ func (s *Server) wrap(rt route) http.Handler {
 		case r.Method == http.MethodOptions:
 			h.Set("Allow", allow)
 			h.Set("Content-Type", "application/json")
-			if rt.bare() {
+			if bare(rt) {
 				s.answer(w, r, struct{}{})
 				return
 			}
 			w.WriteHeader(http.StatusOK)
 			return
-		case !slices.Contains(rt.methods, r.Method):
+		case !slices.Contains(rt.Methods, r.Method):
 			h.Set("Allow", wrong)
-			plain(w, http.StatusMethodNotAllowed, "method "+r.Method+" not allowed")
+			edge.Plain(w, http.StatusMethodNotAllowed, "method "+r.Method+" not allowed")
 			return
 		}
 		if r.Method != http.MethodGet && !mayWrite(s.config().WriteFrom, r.RemoteAddr) {
-			plain(w, http.StatusForbidden, "HTTP write requests from this address are denied (http_config.allow_write_http_from)")
+			edge.Plain(w, http.StatusForbidden, "HTTP write requests from this address are denied (http_config.allow_write_http_from)")
 			return
 		}
 		if r.Method == http.MethodGet {
@@ -160,12 +142,12 @@ func (s *Server) wrap(rt route) http.Handler {
 			defer stop()
 			r = r.WithContext(ctx)
 		}
-		v, err := rt.handle(w, r)
+		v, err := rt.Handle(w, r)
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		if _, done := v.(streamed); done {
+		if _, done := v.(edge.Sent); done {
 			return
 		}
 		s.answer(w, r, v)
@@ -191,5 +173,5 @@ func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/ui/", http.StatusMovedPermanently)
 		return
 	}
-	plain(w, http.StatusOK, "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the agent configuration and restart.")
+	edge.Plain(w, http.StatusOK, "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the agent configuration and restart.")
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"consul.internal/agent"
+	"consul.internal/httpapi/edge"
+	"consul.internal/httpapi/keys"
 	"consul.internal/internal/door"
 	"consul.internal/internal/logx"
 	"consul.internal/internal/metrics"
@@ -35,10 +37,13 @@ type Deps struct {
 	TLS *tls.Config
 	// Snapshots saves and restores the servers' state; nil = it cannot be.
 	Snapshots Snapshots
+	// Events that this agent has seen; nil = it sees none.
+	Events keys.Events
 }
 
 // Server is the HTTP door of an agent.
 type Server struct {
+	*edge.Base
 	cfg   atomic.Pointer[Config]
 	deps  Deps
 	log   *zap.Logger
@@ -73,6 +78,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{deps: deps, log: deps.Log}
+	s.Base = &edge.Base{Caller: deps.Caller, Settings: func() edge.Settings { return s.config().Settings }}
 	s.closing, s.cancel = context.WithCancel(context.Background())
 	s.cfg.Store(&cfg)
 	return s, nil

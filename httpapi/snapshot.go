@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/rpc"
 	"go.uber.org/zap"
 )
@@ -44,7 +45,7 @@ type snapshotAPI struct{ *Server }
 
 func (s snapshotAPI) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 	if s.deps.Snapshots == nil {
-		return nil, &statusError{http.StatusNotImplemented, "This agent can take no snapshots"}
+		return nil, edge.Failed(http.StatusNotImplemented, "This agent can take no snapshots")
 	}
 	if r.Method == http.MethodPut {
 		return s.restore(w, r)
@@ -53,27 +54,27 @@ func (s snapshotAPI) serve(w http.ResponseWriter, r *http.Request) (any, error) 
 }
 
 func (s snapshotAPI) save(w http.ResponseWriter, r *http.Request) (any, error) {
-	opts, err := s.readOptions(r)
+	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
 	archive, err := s.deps.Snapshots.Save(r.Context(), opts)
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	defer func() { _ = archive.Close() }() // it was only read
-	setMeta(w, r, &archive.ReadMeta)
+	edge.SetMeta(w, r, &archive.ReadMeta)
 	w.Header().Del("X-Consul-Effective-Consistency")
 	out := newStream(w, "application/x-gzip")
 	piece := make([]byte, pieceSize)
 	for {
 		n, err := io.ReadFull(archive, piece)
 		if n > 0 && out.write(piece[:n]) != nil {
-			return streamed{}, nil // the client is gone
+			return edge.Sent{}, nil // the client is gone
 		}
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return streamed{}, nil
+			return edge.Sent{}, nil
 		case err != nil:
 			s.log.Error("a snapshot could not be handed over whole", zap.String("from", r.RemoteAddr), zap.Error(err))
 			panic(http.ErrAbortHandler)
@@ -84,8 +85,8 @@ func (s snapshotAPI) save(w http.ResponseWriter, r *http.Request) (any, error) {
 func (s snapshotAPI) restore(w http.ResponseWriter, r *http.Request) (any, error) {
 	rc := http.NewResponseController(w)
 	defer func() { _ = rc.SetReadDeadline(time.Time{}) }() // a writer that knows none is a test's
-	if err := s.deps.Snapshots.Restore(r.Context(), target(r), &pacedBody{r: r.Body, rc: rc}); err != nil {
-		return nil, remote(err)
+	if err := s.deps.Snapshots.Restore(r.Context(), edge.Target(r), &pacedBody{r: r.Body, rc: rc}); err != nil {
+		return nil, edge.Remote(err)
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	return nil, nil

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 
+	"consul.internal/httpapi/edge"
 	"consul.internal/rpc"
 )
 
@@ -10,17 +11,17 @@ import (
 type statusAPI struct{ *Server }
 
 func (s statusAPI) leader(_ http.ResponseWriter, r *http.Request) (any, error) {
-	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.StatusLeader, &rpc.StatusRequest{Target: target(r)})
+	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.StatusLeader, &rpc.StatusRequest{Target: edge.Target(r)})
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
 	return out.Leader, nil
 }
 
 func (s statusAPI) peers(_ http.ResponseWriter, r *http.Request) (any, error) {
-	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.StatusPeers, &rpc.StatusRequest{Target: target(r)})
+	out, err := rpc.Call(r.Context(), s.deps.Caller, rpc.StatusPeers, &rpc.StatusRequest{Target: edge.Target(r)})
 	if err != nil {
-		return nil, remote(err)
+		return nil, edge.Remote(err)
 	}
-	return list(out.Peers), nil
+	return edge.List(out.Peers), nil
 }

@@ -10,9 +10,6 @@ import (
 // than a hiccup of the network, short enough that the dead give their place back.
 const streamTimeout = 30 * time.Second
 
-// streamed is the value of an answer that has been sent already.
-type streamed struct{}
-
 // stream is an answer that goes on and on.
 type stream struct {
 	w  http.ResponseWriter

@@ -1,9 +1,10 @@
-package httpapi
+package edge
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,8 +14,8 @@ import (
 	"consul.internal/rpc"
 )
 
-// token is the secret that a request carries: header, bearer, or parameter.
-func token(r *http.Request) string {
+// Token is the secret that a request carries: header, bearer, or parameter.
+func Token(r *http.Request) string {
 	if t := r.Header.Get("X-Consul-Token"); t != "" {
 		return t
 	}
@@ -24,14 +25,15 @@ func token(r *http.Request) string {
 	return r.URL.Query().Get("token")
 }
 
-func target(r *http.Request) rpc.Target {
-	return rpc.Target{Datacenter: r.URL.Query().Get("dc"), Token: token(r)}
+// Target is the datacenter that a request is for, and its token.
+func Target(r *http.Request) rpc.Target {
+	return rpc.Target{Datacenter: r.URL.Query().Get("dc"), Token: Token(r)}
 }
 
-// readOptions takes from a request what every read understands.
-func (s *Server) readOptions(r *http.Request) (rpc.ReadOptions, error) {
-	cfg, q := s.config(), r.URL.Query()
-	opts := rpc.ReadOptions{Target: target(r), Filter: q.Get("filter"), Near: q.Get("near"), Cached: q.Has("cached")}
+// ReadOptions takes from a request what every read understands.
+func (b *Base) ReadOptions(r *http.Request) (rpc.ReadOptions, error) {
+	cfg, q := b.Settings(), r.URL.Query()
+	opts := rpc.ReadOptions{Target: Target(r), Filter: q.Get("filter"), Near: q.Get("near"), Cached: q.Has("cached")}
 	if opts.Near == "_agent" {
 		opts.Near = cfg.NodeName
 		if opts.Datacenter != "" && opts.Datacenter != cfg.Datacenter {
@@ -41,12 +43,12 @@ func (s *Server) readOptions(r *http.Request) (rpc.ReadOptions, error) {
 	stale, consistent := q.Has("stale"), q.Has("consistent")
 	switch {
 	case stale && consistent:
-		return opts, badRequest("Cannot specify ?stale with ?consistent, conflicting semantics.")
+		return opts, BadRequest("Cannot specify ?stale with ?consistent, conflicting semantics.")
 	case stale:
 		opts.Consistency = rpc.Stale
 	case consistent:
 		if q.Has("cached") {
-			return opts, badRequest("Cannot specify ?consistent with ?cached, conflicting semantics.")
+			return opts, BadRequest("Cannot specify ?consistent with ?cached, conflicting semantics.")
 		}
 		opts.Consistency = rpc.Consistent
 	case cfg.DiscoveryMaxStale > 0:
@@ -55,14 +57,14 @@ func (s *Server) readOptions(r *http.Request) (rpc.ReadOptions, error) {
 	if v := q.Get("max_stale"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil || d < 0 {
-			return opts, badRequest("Invalid max_stale value " + strconv.Quote(v))
+			return opts, BadRequest("Invalid max_stale value " + strconv.Quote(v))
 		}
 		opts.Consistency, opts.MaxStale = rpc.Stale, d
 	}
 	if v := q.Get("index"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 64)
 		if err != nil {
-			return opts, badRequest("Invalid index")
+			return opts, BadRequest("Invalid index")
 		}
 		opts.MinIndex = n
 	}
@@ -70,7 +72,7 @@ func (s *Server) readOptions(r *http.Request) (rpc.ReadOptions, error) {
 	if v := q.Get("wait"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil {
-			return opts, badRequest("Invalid wait time")
+			return opts, BadRequest("Invalid wait time")
 		}
 		// A wait of nothing or less has always meant "do not wait".
 		opts.MaxWait = max(d, time.Nanosecond)
@@ -86,8 +88,8 @@ func (s *Server) readOptions(r *http.Request) (rpc.ReadOptions, error) {
 	return opts, nil
 }
 
-// setMeta writes the headers that clients of reads depend on.
-func setMeta(w http.ResponseWriter, r *http.Request, m *rpc.ReadMeta) {
+// SetMeta writes the headers that clients of reads depend on.
+func SetMeta(w http.ResponseWriter, r *http.Request, m *rpc.ReadMeta) {
 	h := w.Header()
 	h.Set("X-Consul-Index", strconv.FormatUint(max(m.Index, 1), 10))
 	h.Set("X-Consul-Knownleader", strconv.FormatBool(m.KnownLeader))
@@ -103,23 +105,24 @@ func setMeta(w http.ResponseWriter, r *http.Request, m *rpc.ReadMeta) {
 	h.Set("X-Consul-Query-Backend", "blocking-query")
 }
 
-// decode reads one JSON document. What follows it is ignored, as it always was.
-func decode(r *http.Request, v any) error {
-	return decodeFailed(json.NewDecoder(r.Body).Decode(v))
+// Decode reads one JSON document. What follows it is ignored, as it always was.
+func Decode(r *http.Request, v any) error {
+	return DecodeFailed(json.NewDecoder(r.Body).Decode(v))
 }
 
-func decodeFailed(err error) error {
-	if _, decided := errors.AsType[*statusError](err); err == nil || decided || fault.Of(err) == fault.RateLimited {
+// DecodeFailed says of an error of decoding a body what clients know it as.
+func DecodeFailed(err error) error {
+	if _, decided := errors.AsType[*Status](err); err == nil || decided || fault.Of(err) == fault.RateLimited {
 		return err
 	}
 	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return e
 	}
-	return badRequest(fmt.Sprintf("Request decode failed: %v", err))
+	return BadRequest(fmt.Sprintf("Request decode failed: %v", err))
 }
 
-// boolParam reads a parameter that is true when present without a value.
-func boolParam(r *http.Request, name string) (bool, error) {
+// Bool reads a parameter that is true when present without a value.
+func Bool(r *http.Request, name string) (bool, error) {
 	q := r.URL.Query()
 	if !q.Has(name) {
 		return false, nil
@@ -128,18 +131,24 @@ func boolParam(r *http.Request, name string) (bool, error) {
 	if v == "" {
 		return true, nil
 	}
-	b, err := strconv.ParseBool(v)
+	set, err := strconv.ParseBool(v)
 	if err != nil {
-		return false, badRequest("Invalid value for ?" + name)
+		return false, BadRequest("Invalid value for ?" + name)
 	}
-	return b, nil
+	return set, nil
 }
 
-// item is what follows a route's path; missing is the text if nothing does.
-func item(r *http.Request, missing string) (string, error) {
-	v := r.PathValue("item")
-	if v == "" {
-		return "", badRequest(missing)
+// Body is the whole body of a request, nil if it is empty. Its size has been limited.
+func Body(r *http.Request) ([]byte, error) {
+	if b, ok := r.Body.(interface{ Bytes() []byte }); ok {
+		return b.Bytes(), nil // it is in memory already
 	}
-	return v, nil
+	if r.Body == nil {
+		return nil, nil
+	}
+	b, err := io.ReadAll(r.Body)
+	if err != nil || len(b) == 0 {
+		return nil, err
+	}
+	return b, nil
 }

@@ -1,25 +1,26 @@
-package httpapi
+package edge
 
 import (
 	"consul.internal/catalog"
 )
 
-// translator replaces addresses of other datacenters by those that lead there
+// Translator replaces addresses of other datacenters by those that lead there
 // over the WAN, where translate_wan_addrs says so. What it changes it copies:
 // the catalog's nouns are shared.
-type translator struct {
+type Translator struct {
 	own string // datacenter; "" = nothing is translated
 }
 
-func (s *Server) translator() translator {
-	cfg := s.config()
+// Translator is the one that the settings of the moment ask for.
+func (b *Base) Translator() Translator {
+	cfg := b.Settings()
 	if !cfg.TranslateWANAddrs {
-		return translator{}
+		return Translator{}
 	}
-	return translator{cfg.Datacenter}
+	return Translator{cfg.Datacenter}
 }
 
-func (t translator) abroad(n *catalog.Node) bool {
+func (t Translator) abroad(n *catalog.Node) bool {
 	return t.own != "" && n != nil && n.Datacenter != "" && n.Datacenter != t.own
 }
 
@@ -34,7 +35,8 @@ func wanAddress(get func(tag string) string, otherwise string) string {
 	return otherwise
 }
 
-func (t translator) node(n *catalog.Node) *catalog.Node {
+// Node translates a node.
+func (t Translator) Node(n *catalog.Node) *catalog.Node {
 	if !t.abroad(n) {
 		return n
 	}
@@ -43,19 +45,20 @@ func (t translator) node(n *catalog.Node) *catalog.Node {
 	return &copied
 }
 
-func (t translator) nodes(list []*catalog.Node) []*catalog.Node {
+// Nodes translates nodes.
+func (t Translator) Nodes(list []*catalog.Node) []*catalog.Node {
 	if t.own == "" {
 		return list
 	}
 	out := make([]*catalog.Node, len(list))
 	for i, n := range list {
-		out[i] = t.node(n)
+		out[i] = t.Node(n)
 	}
 	return out
 }
 
-// service translates a service of a node.
-func (t translator) service(s *catalog.Service, of *catalog.Node) *catalog.Service {
+// Service translates a service of a node.
+func (t Translator) Service(s *catalog.Service, of *catalog.Node) *catalog.Service {
 	if s == nil || !t.abroad(of) {
 		return s
 	}
@@ -67,9 +70,9 @@ func (t translator) service(s *catalog.Service, of *catalog.Node) *catalog.Servi
 	return &copied
 }
 
-// instance translates an instance; it returns a copy in any case.
-func (t translator) instance(i *catalog.Instance) *catalog.Instance {
+// Instance translates an instance; it returns a copy in any case.
+func (t Translator) Instance(i *catalog.Instance) *catalog.Instance {
 	copied := *i
-	copied.Node, copied.Service = t.node(i.Node), t.service(i.Service, i.Node)
+	copied.Node, copied.Service = t.Node(i.Node), t.Service(i.Service, i.Node)
 	return &copied
 }
