@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build run test test-cluster interop conformance race cover fuzz bench bench-compare lint fix check install uninstall clean
+.PHONY: help build man run test test-cluster test-large interop conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ build: ## build the stripped, static binary build/consul
 
 run: build ## start an agent with the sample services until Ctrl-C
 	@scripts/run.sh $(BINARY) $(BUILD)/run
+
+man: build ## write manual pages and completions for shells into build/manual
+	$(BINARY) manual $(BUILD)/manual
 
 test: ## run all tests; the recorded cases print their counts at the end
 	$(GO) test -skip '^TestRecordedBehaviour$$' ./...
@@ -59,6 +62,10 @@ conformance: ## run the recorded cases against real agents (ARGS=-all for those 
 
 test-cluster: ## run a cluster of real processes under faults (root; FULL=1 for the long form, RUN=regexp)
 	@GO=$(GO) RUN='$(RUN)' scripts/test-cluster.sh $(FULL)
+
+# Fake time: it takes as long as the processor needs.
+test-large: ## put MEMBERS (default 1000) agents into one pool that loses packets for ten virtual minutes (hours, some GiB)
+	$(GO) test -count=1 -v -timeout 24h -run '^TestLargePool$$' ./daemon -args -cluster.large=$(or $(MEMBERS),1000)
 
 race: ## run all tests with the race detector, in the agents too (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -skip '^TestRecordedBehaviour$$' ./...
@@ -76,6 +83,9 @@ fuzz: ## run every fuzz target for FUZZTIME (default 30s)
 bench: ## run the benchmarks (BENCH=regexp, BENCHTIME, BENCHCOUNT)
 	@mkdir -p $(BUILD)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) ./... | tee $(BUILD)/bench.txt
+
+bench-dns: build ## compare the CPU of a DNS query with NSD's and with a bare echo (root for installing NSD; ROUNDS, NAMES)
+	GO=$(GO) scripts/bench-dns.sh $(BINARY)
 
 bench-compare: ## compare the benchmarks of REF (default HEAD) with the working tree
 	GO=$(GO) BENCH='$(BENCH)' BENCHTIME=$(BENCHTIME) BENCHCOUNT=$(BENCHCOUNT) scripts/bench-compare.sh $(REF)

@@ -16,6 +16,8 @@ import (
 	gometrics "github.com/hashicorp/go-metrics"
 	"go.uber.org/zap"
 
+	"consul.internal/cmd/consul/agentlog"
+	"consul.internal/cmd/consul/command"
 	"consul.internal/configs"
 	"consul.internal/daemon"
 	"consul.internal/internal/filewatch"
@@ -26,8 +28,8 @@ import (
 // signalQueue holds signals that come while another one is handled.
 const signalQueue = 4
 
-func agentCommand(a *app) *command {
-	c := a.newCommand("consul agent [options]", "Runs an agent",
+func agentCommand(a *command.App) *command.Command {
+	c := a.New("consul agent [options]", "Runs an agent",
 		`Runs an agent until it is told to leave or to end. A server (-server) keeps the
 catalog of its datacenter; a client looks after the services of its machine. Both
 answer DNS and HTTP.
@@ -37,18 +39,18 @@ answer DNS and HTTP.
 
 SIGHUP reloads the configuration; SIGTERM and SIGINT end the agent, a second one
 at once.`)
-	c.fs = new(configs.Input).FlagSet() // for -h
-	c.parse = func(args []string) int { return a.runAgent(args) }
+	c.Flags = new(configs.Input).FlagSet() // for -h
+	c.Raw = func(args []string) int { return runAgent(a, args) }
 	return c
 }
 
-func (a *app) runAgent(args []string) int {
-	code, err := a.agent(args)
+func runAgent(a *command.App, args []string) int {
+	code, err := agent(a, args)
 	if errors.Is(err, errUsage) {
 		return 1
 	}
 	if err != nil && !errors.Is(err, errForced) {
-		a.fail("==> %s", strings.TrimRight(err.Error(), "\n"))
+		a.Fail("==> %s", strings.TrimRight(err.Error(), "\n"))
 	}
 	return code
 }
@@ -57,11 +59,11 @@ func (a *app) runAgent(args []string) int {
 var errUsage = errors.New("bad flags")
 
 // load reads the configuration that the arguments name.
-func (a *app) load(args []string) (*configs.Settings, []string, error) {
+func load(a *command.App, args []string) (*configs.Settings, []string, error) {
 	in := new(configs.Input)
 	fs := in.FlagSet()
-	fs.SetOutput(a.err)
-	fs.Usage = func() { a.fail("Usage:"); fs.PrintDefaults() }
+	fs.SetOutput(a.Err)
+	fs.Usage = func() { a.Fail("Usage:"); fs.PrintDefaults() }
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, nil, err
@@ -74,12 +76,12 @@ func (a *app) load(args []string) (*configs.Settings, []string, error) {
 	return configs.Resolve(in, configs.SystemHost())
 }
 
-func (a *app) agent(args []string) (code int, err error) {
-	settings, warnings, err := a.load(args)
+func agent(a *command.App, args []string) (code int, err error) {
+	settings, warnings, err := load(a, args)
 	if err != nil {
 		return 1, err
 	}
-	log, closeLog, err := a.openLog(settings.Log)
+	log, closeLog, err := agentlog.Open(a.Out, settings.Log)
 	if err != nil {
 		return 1, err
 	}
@@ -89,14 +91,14 @@ func (a *app) agent(args []string) (code int, err error) {
 		return 1, err
 	}
 
-	r := &reloader{app: a, args: args, log: log}
+	r := &reloader{args: args, log: log}
 	d, err := daemon.New(settings, daemon.Options{Logger: log.Logger, Reload: r.reload, Metrics: registry, Monitor: log.Listen})
 	if err != nil {
 		return 1, err
 	}
 	r.apply = d.Reload
 	if !settings.Log.JSON { // programs read JSON logs: nothing else may stand between the lines
-		_, _ = io.WriteString(a.out, banner(settings, d.Info().NodeID)) // as say
+		_, _ = io.WriteString(a.Out, banner(settings, d.Info().NodeID)) // as command.App.Say
 	}
 	for _, w := range warnings {
 		log.Warn(w)
@@ -149,7 +151,6 @@ func openMetrics(s *configs.Settings, log *logx.Logger) (*metrics.Registry, erro
 
 // reloader reads the configuration again, for SIGHUP and for the API alike.
 type reloader struct {
-	app   *app
 	args  []string
 	log   *logx.Logger
 	apply func(*configs.Settings) error

@@ -9,7 +9,12 @@ import (
 	"io"
 	"os"
 
-	"github.com/hashicorp/cli"
+	"consul.internal/cmd/consul/command"
+	"consul.internal/cmd/consul/discover"
+	"consul.internal/cmd/consul/entries"
+	"consul.internal/cmd/consul/keys"
+	"consul.internal/cmd/consul/operate"
+	"consul.internal/internal/version"
 )
 
 func main() {
@@ -18,75 +23,25 @@ func main() {
 
 // run executes one command line and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{in: stdin, out: stdout, err: stderr}
-	c := &cli.CLI{
-		Name:       "consul",
-		Version:    versionText(),
-		Args:       args,
-		Commands:   a.commands(),
-		HelpFunc:   cli.BasicHelpFunc("consul"),
-		HelpWriter: stdout, ErrorWriter: stderr,
-		Autocomplete: true,
-	}
-	code, err := c.Run()
-	if err != nil {
-		a.fail("%v", err)
-		return 1
-	}
-	return code
+	return commands().Run(&command.App{In: stdin, Out: stdout, Err: stderr}, versionText(), args)
 }
 
-// commands lists every command; a name with a blank is a subcommand.
-func (a *app) commands() map[string]cli.CommandFactory {
-	table := map[string]func(*app) *command{
-		"agent":                         agentCommand,
-		"catalog":                       catalogCommand,
-		"catalog datacenters":           catalogDatacentersCommand,
-		"catalog nodes":                 catalogNodesCommand,
-		"catalog services":              catalogServicesCommand,
-		"debug":                         debugCommand,
-		"federation":                    federationCommand,
-		"federation forget":             federationForgetCommand,
-		"force-leave":                   forceLeaveCommand,
-		"info":                          infoCommand,
-		"join":                          joinCommand,
-		"keygen":                        keygenCommand,
-		"keyring":                       keyringCommand,
-		"leave":                         leaveCommand,
-		"maint":                         maintCommand,
-		"members":                       membersCommand,
-		"monitor":                       monitorCommand,
-		"operator":                      operatorCommand,
-		"operator autopilot":            autopilotCommand,
-		"operator autopilot get-config": autopilotGetCommand,
-		"operator autopilot set-config": autopilotSetCommand,
-		"operator autopilot state":      autopilotStateCommand,
-		"operator raft":                 operatorRaftCommand,
-		"operator raft list-peers":      raftListPeersCommand,
-		"operator raft remove-peer":     raftRemovePeerCommand,
-		"operator raft transfer-leader": raftTransferLeaderCommand,
-		"operator usage":                operatorUsageCommand,
-		"operator usage instances":      usageInstancesCommand,
-		"reload":                        reloadCommand,
-		"rtt":                           rttCommand,
-		"services":                      servicesCommand,
-		"services deregister":           servicesDeregisterCommand,
-		"services register":             servicesRegisterCommand,
-		"snapshot":                      snapshotCommand,
-		"snapshot inspect":              snapshotInspectCommand,
-		"snapshot restore":              snapshotRestoreCommand,
-		"snapshot save":                 snapshotSaveCommand,
-		"tls":                           tlsCommand,
-		"tls ca":                        tlsCACommand,
-		"tls ca create":                 tlsCACreateCommand,
-		"tls cert":                      tlsCertCommand,
-		"tls cert create":               tlsCertCreateCommand,
-		"validate":                      validateCommand,
-		"version":                       versionCommand,
+// commands are all of them: those about the agent's own process, and the
+// families.
+func commands() command.Set {
+	own := command.Set{
+		"agent":    agentCommand,
+		"keygen":   keygenCommand,
+		"leave":    leaveCommand,
+		"reload":   reloadCommand,
+		"manual":   manualCommand,
+		"validate": validateCommand,
+		"version":  versionCommand,
 	}
-	out := make(map[string]cli.CommandFactory, len(table))
-	for name, make := range table {
-		out[name] = func() (cli.Command, error) { return make(a), nil }
-	}
-	return out
+	return command.Join(own, discover.Commands(), entries.Commands(), keys.Commands(), operate.Commands())
+}
+
+// manualCommand is for those who make packages.
+func manualCommand(a *command.App) *command.Command {
+	return a.ManualCommand(commands, version.Version)
 }

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
+	"consul.internal/cmd/consul/command"
 	"consul.internal/internal/version"
 )
 
@@ -27,17 +27,17 @@ func versionText() string {
 	return b.String()
 }
 
-func versionCommand(a *app) *command {
-	c := a.newCommand("consul version [options]", "Prints the version",
+func versionCommand(a *command.App) *command.Command {
+	c := a.New("consul version [options]", "Prints the version",
 		"Prints the version of this binary and the protocol versions that it understands.")
-	format := c.fs.String("format", "pretty", "Output format: pretty or json.")
-	c.run = func(args []string) int {
-		if !c.noArguments(args) {
+	format := c.Flags.String("format", "pretty", "Output format: pretty or json.")
+	c.Do = func(args []string) int {
+		if !c.NoArguments(args) {
 			return 1
 		}
 		switch *format {
 		case "pretty":
-			c.say("%s", strings.TrimSuffix(versionText(), "\n"))
+			c.Say("%s", strings.TrimSuffix(versionText(), "\n"))
 		case "json":
 			var v struct {
 				Version, Revision, Prerelease, BuildDate string
@@ -45,14 +45,9 @@ func versionCommand(a *app) *command {
 			}
 			v.Version, v.Revision, v.Prerelease, v.BuildDate = version.Version, version.Revision, version.Prerelease, version.BuildDate
 			v.RPC.Default, v.RPC.Min, v.RPC.Max = protocolDefault, protocolMin, protocolMax
-			out, err := json.MarshalIndent(v, "", "    ")
-			if err != nil {
-				c.fail("Error formatting the version: %s", err)
-				return 1
-			}
-			c.say("%s", out)
+			return c.JSON(v, "    ")
 		default:
-			c.fail("Unknown format: %s", *format)
+			c.Fail("Unknown format: %s", *format)
 			return 1
 		}
 		return 0
