@@ -16,6 +16,7 @@ var (
 	only    = flag.String("only", "", "run only the files whose suite/name matches this regular expression")
 	waiting = flag.Bool("waiting", false, "print the differences of the cases that belong to later issues")
 	raced   = flag.Bool("raced", false, "build the binary with the race detector (needs cgo)")
+	ready   = flag.String("binary", "", "run this binary instead of building one")
 	jobs    = flag.Int("jobs", 6, "how many fixtures run at once")
 )
 
@@ -38,9 +39,13 @@ func TestRecordedBehaviour(t *testing.T) {
 	if *raced {
 		flags = append(flags, "-race")
 	}
-	bin, err := Build(ctx, temp, flags...)
-	if err != nil {
-		t.Fatal(err)
+	bin := *ready
+	if bin == "" {
+		made, err := Build(ctx, temp, flags...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bin = made
 	}
 	dev, err := LoadDeviations("testdata/deviations.json")
 	if err != nil {

@@ -69,14 +69,25 @@ func (a *agent) ask(ctx context.Context, name string) (*dns.Msg, error) {
 		return nil, err
 	}
 	defer c.Close()
+	return askOver(c, name)
+}
+
+// askOver asks over a connection to an agent's DNS door.
+func askOver(c net.Conn, name string) (*dns.Msg, error) {
 	if err := c.SetDeadline(time.Now().Add(tooLate)); err != nil {
 		return nil, err
 	}
 	conn := &dns.Conn{Conn: c}
-	if err := conn.WriteMsg(question(name, dns.Id())); err != nil {
+	q := question(name, dns.Id())
+	if err := conn.WriteMsg(q); err != nil {
 		return nil, err
 	}
-	return conn.ReadMsg()
+	for {
+		m, err := conn.ReadMsg()
+		if err != nil || m.Id == q.Id {
+			return m, err
+		}
+	}
 }
 
 // answers says nil when the agent's answer is exactly want.

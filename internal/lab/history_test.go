@@ -223,7 +223,8 @@ func (m *mischief) heal() {
 	}
 }
 
-// sameState: all servers hold the same, read whole and compared byte by byte.
+// sameState: all servers hold the same, read whole and compared byte by byte, and
+// by the hashes of all their tables.
 func (l *lab) sameState() {
 	l.t.Helper()
 	if _, err := await(l.ctx, surely, func(ctx context.Context) error {
@@ -247,6 +248,7 @@ func (l *lab) sameState() {
 	}); err != nil {
 		l.t.Errorf("THE SERVERS' STATES DIFFER: %v", err)
 	}
+	l.sameHashes()
 }
 
 // state is the whole catalog as this server has it.

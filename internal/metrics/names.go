@@ -39,6 +39,7 @@ const (
 	RuntimeSys           = "runtime.sys_bytes"
 	SeriesRefused        = "telemetry.series_refused"
 	ServerIsLeader       = "server.isLeader"
+	StateDiffering       = "state.differing_servers"
 	StateNodes           = "state.nodes"
 	StateServiceInstance = "state.service_instances"
 	StateServices        = "state.services"
@@ -85,6 +86,7 @@ var definitions = []Definition{
 	{RuntimeGCTotal, "gauge", "ns", "Time the program stood still for garbage collections since the start."},
 	{RuntimeGCRuns, "gauge", "runs", "Garbage collections since the start."},
 	{ServerIsLeader, "gauge", "bool", "1 on the leader, 0 on other servers."},
+	{StateDiffering, "gauge", "servers", "Servers whose state was not that of the others when the leader last compared; 0 on other servers."},
 	{StateNodes, "gauge", "nodes", "Nodes in the catalog."},
 	{StateServiceInstance, "gauge", "instances", "Service instances in the catalog."},
 	{StateServices, "gauge", "services", "Service names in the catalog."},
