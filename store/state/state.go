@@ -20,7 +20,8 @@ type State struct {
 // database is one life of the tables; a restore replaces it whole.
 type database struct {
 	*memdb.MemDB
-	abandoned chan struct{} // closed when the database is replaced: every watcher must ask again
+	abandoned chan struct{}   // closed when the database is replaced: every watcher must ask again
+	prompt    map[string]bool // tables in which one record may bar another from a key
 }
 
 // New makes an empty state. feed, which may be nil, is called after each commit
@@ -36,9 +37,16 @@ func New(feed func(catalog.Batch)) *State {
 }
 
 func newDatabase() *database {
-	db, err := memdb.NewMemDB(schema())
+	tables := schema()
+	db, err := memdb.NewMemDB(tables)
 	must(err)
-	return &database{MemDB: db, abandoned: make(chan struct{})}
+	d := &database{MemDB: db, abandoned: make(chan struct{}), prompt: map[string]bool{}}
+	for name, table := range tables.Tables {
+		for _, index := range table.Indexes {
+			d.prompt[name] = d.prompt[name] || index.Unique && index.Name != primary
+		}
+	}
+	return d
 }
 
 // Index is that of the last committed transaction, 0 before the first.

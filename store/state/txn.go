@@ -1,6 +1,9 @@
 package state
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/hashicorp/go-memdb"
 
 	"consul.internal/catalog"
@@ -26,6 +29,17 @@ type records struct {
 	// way to a record anew after each read of what it has written, so records are
 	// read from here and from base.
 	written map[string]map[string]any // by table, and key in the primary index
+	// What memdb does not have yet of it: a record that is written time and again is
+	// given to memdb once, when the table is searched or at the end.
+	late map[string]map[string]late
+	// Tables that must not wait: another record's key may be free only after one has changed.
+	prompt map[string]bool
+}
+
+// late is a record that memdb does not have yet, or still has.
+type late struct {
+	rec  any
+	gone bool
 }
 
 // recs lets get read what embeds records.
@@ -51,7 +65,7 @@ func (o *ordered) add(key string) {
 // of the transaction before. The caller ends it by Commit or Abort.
 func (s *State) Begin(index uint64) *Txn {
 	db := s.db.Load()
-	r := records{tx: db.Txn(true), base: db.Txn(false), written: map[string]map[string]any{}}
+	r := records{tx: db.Txn(true), base: db.Txn(false), written: map[string]map[string]any{}, late: map[string]map[string]late{}, prompt: db.prompt}
 	return &Txn{s: s, indexing: indexing{records: r, index: index, raised: map[string]raising{}}, names: map[string]*nameRow{}}
 }
 
@@ -82,6 +96,9 @@ func (t *Txn) Commit() {
 	t.endEntry()
 	t.writeIndexes()
 	changes := t.changes()
+	for table := range t.late {
+		t.settle(table)
+	}
 	t.tx.Commit()
 	t.s.index.Store(t.index)
 	if len(changes) > 0 {
@@ -124,22 +141,57 @@ func get[T any](of interface{ recs() *records }, table, key string) (rec T, ok b
 
 // reader reads what get cannot, by other indexes or by prefix.
 func (t *records) reader(table string) *memdb.Txn {
-	if t.written[table] != nil {
-		return t.tx
+	if t.written[table] == nil {
+		return t.base
 	}
-	return t.base
+	t.settle(table)
+	return t.tx
 }
 
 // put writes a record, key being its own in the primary index.
 func (t *records) put(table, key string, rec any) {
-	must(t.tx.Insert(table, rec))
 	t.note(table, key, rec)
+	if t.prompt[table] {
+		must(t.tx.Insert(table, rec))
+		return
+	}
+	t.delay(table, key, late{rec: rec})
 }
 
 // remove takes a record away that is there.
 func (t *records) remove(table, key string, rec any) {
-	must(t.tx.Delete(table, rec))
 	t.note(table, key, nil)
+	if t.prompt[table] {
+		must(t.tx.Delete(table, rec))
+		return
+	}
+	t.delay(table, key, late{rec: rec, gone: true})
+}
+
+func (t *records) delay(table, key string, l late) {
+	of := t.late[table]
+	if of == nil {
+		of = map[string]late{}
+		t.late[table] = of
+	}
+	of[key] = l
+}
+
+// settle gives memdb what it does not have yet of a table.
+func (t *records) settle(table string) {
+	of := t.late[table]
+	if len(of) == 0 {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(of)) { // in the order of the table, which is quicker
+		l := of[key]
+		if !l.gone {
+			must(t.tx.Insert(table, l.rec))
+		} else if _, there := first[any](t.tx, table, primary, key); there { // else it came and went
+			must(t.tx.Delete(table, l.rec))
+		}
+	}
+	clear(of)
 }
 
 func (t *records) note(table, key string, rec any) {
