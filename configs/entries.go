@@ -14,7 +14,7 @@ func (r *resolver) configEntries(used bool) []*configentry.Entry {
 	if len(list) > 0 && !used {
 		r.warnf(key, "%s has no effect here: the servers of the primary datacenter write config entries", key)
 	}
-	out := make([]*configentry.Entry, 0, len(list))
+	var out []*configentry.Entry
 	first := map[string]int{}
 	for i, raw := range list {
 		e, err := configentry.Decode(raw)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +28,10 @@ const (
 )
 
 // bodies counts the bytes of all bodies in memory.
-type bodies struct{ held atomic.Int64 }
+type bodies struct {
+	held    atomic.Int64
+	refused sync.Pool // *bytes.Buffer of bodies that were too large: a flood of them makes no garbage
+}
 
 // bodyLimit is how long a request's body may be.
 type bodyLimit struct {
@@ -80,17 +84,22 @@ func (b *bodies) take(w http.ResponseWriter, r *http.Request, limit bodyLimit) (
 	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 	in := &counted{r: http.MaxBytesReader(w, r.Body, limit.bytes), all: &b.held}
 	done = func() { b.held.Add(-in.n) }
-	var buf bytes.Buffer
+	buf, _ := b.refused.Get().(*bytes.Buffer)
+	if buf == nil || r.ContentLength > 0 {
+		buf = new(bytes.Buffer)
+	}
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead) // else reading would copy what it has, again and again
 	}
 	if _, err := buf.ReadFrom(in); err != nil {
+		buf.Reset()
+		b.refused.Put(buf)
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return done, limit.exceeded(-1)
 		}
 		return done, err
 	}
-	r.Body = heldBody{&buf}
+	r.Body = heldBody{buf}
 	return done, nil
 }
 

@@ -73,7 +73,7 @@ func healing(s *Store, f founder, cluster string) error {
 	}
 	s.logger.Info("the damaged data are removed; this server fetches everything from the others")
 	if n := s.node.Load(); s.life.Err() != nil {
-		return n.Shutdown().Error() // Close did not see it
+		return n.stop() // Close did not see it
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func (f *Former) forget(ctx context.Context, n *node, on founder) error {
 	s := f.s
 	n.door.Keep()
 	close(n.gone)
-	if err := n.Shutdown().Error(); err != nil {
+	if err := n.stop(); err != nil {
 		return err
 	}
 	s.node.Store(nil)
@@ -111,7 +111,7 @@ func (f *Former) forget(ctx context.Context, n *node, on founder) error {
 		return err
 	}
 	if n := s.node.Load(); s.life.Err() != nil {
-		return n.Shutdown().Error() // Close did not see it
+		return n.stop() // Close did not see it
 	}
 	return nil
 }

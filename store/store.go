@@ -85,6 +85,13 @@ type node struct {
 	gone   chan struct{} // closed when the store goes on without this raft (see orphan.go)
 }
 
+// stop ends raft, and with it the transport, and waits for it.
+func (n *node) stop() error {
+	f := n.Shutdown()
+	n.door.HangUp()
+	return f.Error()
+}
+
 // New checks the configuration and makes a store. It opens nothing.
 func New(cfg Config, deps Deps) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
@@ -249,7 +256,7 @@ func (s *Store) Close() error {
 		s.work.drain() // nothing begins any more; a server that heals may just have started raft
 		n := s.node.Load()
 		if n != nil {
-			errs = append(errs, n.Shutdown().Error()) // closes the transport, too
+			errs = append(errs, n.stop()) // closes the transport, too
 		}
 		if c, ok := s.deps.Transport.(raft.WithClose); ok && (n == nil || n.door.Kept()) {
 			errs = append(errs, c.Close())

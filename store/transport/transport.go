@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -111,13 +112,17 @@ type Door struct {
 	in    chan raft.RPC
 	ended chan struct{}
 	keep  atomic.Bool
+
+	mu        sync.Mutex
+	hungUp    bool
+	pipelines map[*pipeline]struct{} // open ones
 }
 
 var errNoPreVote = errors.New("the transport knows no pre-vote")
 
 // NewDoor returns a closed door.
 func NewDoor(cfg Config) *Door {
-	return &Door{Transport: cfg.Transport, cfg: cfg, in: make(chan raft.RPC), ended: make(chan struct{})}
+	return &Door{Transport: cfg.Transport, cfg: cfg, in: make(chan raft.RPC), ended: make(chan struct{}), pipelines: map[*pipeline]struct{}{}}
 }
 
 // Keep has the transport outlive this door.
@@ -210,11 +215,31 @@ func (d *Door) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) 
 	if d.cfg.Gate.IsShut() {
 		return nil, disklog.ErrGateShut
 	}
-	p, err := d.Transport.AppendEntriesPipeline(id, d.to(id, addr))
+	inner, err := d.Transport.AppendEntriesPipeline(id, d.to(id, addr))
 	if err != nil {
 		return nil, err
 	}
-	return pipeline{p, d.cfg.Gate}, nil
+	p := &pipeline{inner, d}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.hungUp {
+		_ = inner.Close() // has no errors
+		return nil, raft.ErrTransportShutdown
+	}
+	d.pipelines[p] = struct{}{}
+	return p, nil
+}
+
+// HangUp ends all pipelines. raft, which is shutting down, waits for who sends into
+// one, and that one for room, which there may never be again: raft's reader of the
+// answers stops at the first that is bad.
+func (d *Door) HangUp() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hungUp = true
+	for p := range d.pipelines {
+		_ = p.AppendPipeline.Close() // has no errors
+	}
 }
 
 // AppendEntries implements raft.Transport.
@@ -278,12 +303,19 @@ func (d *Door) Close() error {
 // that its leader is well.
 type pipeline struct {
 	raft.AppendPipeline
-	gate *disklog.Gate
+	door *Door
 }
 
-func (p pipeline) AppendEntries(in *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	if p.gate.IsShut() {
+func (p *pipeline) AppendEntries(in *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	if p.door.cfg.Gate.IsShut() {
 		return nil, disklog.ErrGateShut
 	}
 	return p.AppendPipeline.AppendEntries(in, out)
+}
+
+func (p *pipeline) Close() error {
+	p.door.mu.Lock()
+	delete(p.door.pipelines, p)
+	p.door.mu.Unlock()
+	return p.AppendPipeline.Close()
 }
