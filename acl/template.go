@@ -7,6 +7,7 @@ import (
 
 // TemplatedPolicy grants what a template says of a name.
 type TemplatedPolicy struct {
+	TemplateID        string `json:",omitempty"` // that of TemplateName
 	TemplateName      string
 	TemplateVariables *TemplateVariables `json:",omitempty"`
 	Datacenters       []string           `json:",omitempty"`
@@ -14,11 +15,12 @@ type TemplatedPolicy struct {
 
 // TemplateVariables fill a template.
 type TemplateVariables struct {
-	Name string
+	Name string `json:"name"`
 }
 
 // Template is a policy with a name to be filled in.
 type Template struct {
+	ID           string `json:"-"`
 	TemplateName string
 	Schema       string
 	Template     string
@@ -40,6 +42,9 @@ const nameSchema = `{
 	}
 }`
 
+// templateIDs is how the IDs of all templates begin.
+const templateIDs = "00000000-0000-0000-0000-00000000000"
+
 // hole is where a template takes the name.
 const hole = "{{.Name}}"
 
@@ -48,17 +53,17 @@ func Templates() []Template {
 	instance := block("service", hole, Write) + block("service", hole+"-sidecar-proxy", Write) +
 		block("service_prefix", "", Read) + block("node_prefix", "", Read)
 	return []Template{
-		{"builtin/api-gateway", nameSchema, "mesh = \"read\"" + block("node_prefix", "", Read) + block("service_prefix", "", Read) + block("service", hole, Write),
+		{templateIDs + "7", "builtin/api-gateway", nameSchema, "mesh = \"read\"" + block("node_prefix", "", Read) + block("service_prefix", "", Read) + block("service", hole, Write),
 			"Gives the token or role permissions for a Consul api gateway"},
-		{"builtin/dns", "", block("node_prefix", "", Read) + block("service_prefix", "", Read) + block("query_prefix", "", Read),
+		{templateIDs + "5", "builtin/dns", "", block("node_prefix", "", Read) + block("service_prefix", "", Read) + block("query_prefix", "", Read),
 			"Gives the token or role permissions for the DNS to discover services in the network."},
-		{"builtin/node", nameSchema, block("node", hole, Write) + block("service_prefix", "", Read),
+		{templateIDs + "4", "builtin/node", nameSchema, block("node", hole, Write) + block("service_prefix", "", Read),
 			"Gives the token or role permissions for a node and all services to be discoverable"},
-		{"builtin/nomad-client", "", block("agent_prefix", "", Read) + block("node_prefix", "", Read) + block("service_prefix", "", Write) + block("key_prefix", "", Read),
+		{templateIDs + "8", "builtin/nomad-client", "", block("agent_prefix", "", Read) + block("node_prefix", "", Read) + block("service_prefix", "", Write) + block("key_prefix", "", Read),
 			"Gives the token or role permissions required for integration with a nomad client."},
-		{"builtin/nomad-server", "", "acl  = \"write\"" + block("agent_prefix", "", Read) + block("node_prefix", "", Read) + block("service_prefix", "", Write),
+		{templateIDs + "6", "builtin/nomad-server", "", "acl  = \"write\"" + block("agent_prefix", "", Read) + block("node_prefix", "", Read) + block("service_prefix", "", Write),
 			"Gives the token or role permissions required for integration with a nomad server."},
-		{"builtin/service", nameSchema, instance,
+		{templateIDs + "3", "builtin/service", nameSchema, instance,
 			"Gives the token or role permissions to register a service and discover services in the Consul catalog. It also gives the specified service's sidecar proxy the permission to discover and route traffic to other services."},
 	}
 }

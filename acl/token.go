@@ -12,7 +12,7 @@ const (
 	AnonymousID     = "00000000-0000-0000-0000-000000000002" // accessor of who brings no token
 	AnonymousSecret = "anonymous"
 	ManagementID    = "00000000-0000-0000-0000-000000000001" // policy that allows everything
-	ReadOnlyID      = "00000000-0000-0000-0000-000000000003" // policy that shows everything
+	ReadOnlyID      = "00000000-0000-0000-0000-000000000002" // policy that shows everything
 )
 
 // Link names a policy or a role.

@@ -85,6 +85,21 @@ func All() Contract {
 		ConfigApply.Operation(),
 		ConfigGet.Operation(),
 		ConfigList.Operation(),
+		ACLBootstrap.Operation(),
+		ACLPermitted.Operation(),
+		ACLTokenSet.Operation(),
+		ACLTokenClone.Operation(),
+		ACLTokenDelete.Operation(),
+		ACLTokenGet.Operation(),
+		ACLTokenList.Operation(),
+		ACLPolicySet.Operation(),
+		ACLPolicyDelete.Operation(),
+		ACLPolicyGet.Operation(),
+		ACLPolicyList.Operation(),
+		ACLRoleSet.Operation(),
+		ACLRoleDelete.Operation(),
+		ACLRoleGet.Operation(),
+		ACLRoleList.Operation(),
 	} {
 		c.Add(op)
 	}

@@ -18,6 +18,8 @@ type Config struct {
 	// DefaultQueryTime and MaxQueryTime bound blocking reads.
 	DefaultQueryTime time.Duration
 	MaxQueryTime     time.Duration
+	// ACL is how access is controlled; the zero value lets everybody do everything.
+	ACL ACL
 }
 
 const (

@@ -22,6 +22,7 @@ type Server struct {
 	methods map[string]method
 	streams map[string]stream
 	moves   moves
+	bearers bearers
 }
 
 // method is an operation with its types forgotten.
@@ -110,6 +111,7 @@ func (s *Server) enter() {
 	s.enterQueries(queryOps{s})
 	s.enterKeys()
 	s.enterConfig(configOps{s})
+	s.enterACL(aclOps{s})
 	s.streams[rpc.ViewFollow.Name] = s.viewFollow
 	s.streams[rpc.SnapshotSave.Name] = snapshot.save
 	s.streams[rpc.SnapshotRestore.Name] = snapshot.restore

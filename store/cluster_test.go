@@ -23,7 +23,7 @@ import (
 // lab is several servers in one process: raft over transports in memory, the
 // pool and the calls between servers by reaching into one another.
 type lab struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string  // "" = all in memory
 	loss float64 // of pledge calls
 	tune func(*Config)
@@ -46,7 +46,7 @@ type labNode struct {
 	deaf     bool // raft's messages do not: the others belong to another cluster
 }
 
-func newLab(t *testing.T, dir string) *lab {
+func newLab(t testing.TB, dir string) *lab {
 	l := &lab{t: t, dir: dir, nodes: map[string]*labNode{}, log: zap.NewNop()}
 	t.Cleanup(func() {
 		for _, id := range l.ids() {

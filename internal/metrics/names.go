@@ -12,6 +12,7 @@ const (
 	ClientRPCFailed      = "client.rpc.failed"
 	DNSDomainQuery       = "dns.domain_query"
 	DNSDropped           = "dns.dropped"
+	DNSLimited           = "dns.limited"
 	DNSPTRQuery          = "dns.ptr_query"
 	DNSRecursorFailed    = "dns.recursor_failed"
 	DNSRecursorHits      = "dns.recursor_cache_hits"
@@ -60,6 +61,7 @@ var definitions = []Definition{
 	{ClientRPCFailed, "counter", "requests", "Requests of a client agent to servers that failed."},
 	{DNSDomainQuery, "timer", "ms", "How long DNS questions took, by query type."},
 	{DNSDropped, "counter", "queries", "DNS messages not answered because too many were under way."},
+	{DNSLimited, "counter", "replies", "DNS replies truncated or not sent because too many went to one network."},
 	{DNSPTRQuery, "timer", "ms", "How long reverse DNS questions took."},
 	{DNSRecursorFailed, "counter", "queries", "DNS questions to which no recursor had an answer."},
 	{DNSRecursorHits, "counter", "queries", "DNS questions for recursors that were answered from memory."},

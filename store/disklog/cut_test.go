@@ -2,7 +2,9 @@ package disklog
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -76,5 +78,16 @@ func TestCutSegment(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+	// Each cut sealed a segment that is nearly empty; only the last has its whole room.
+	files, err := filepath.Glob(filepath.Join(dir, "wal", "*.wal"))
+	if err != nil || len(files) < 3 {
+		t.Fatal(files, err)
+	}
+	slices.Sort(files)
+	for _, f := range files[:len(files)-1] {
+		if fi, err := os.Stat(f); err != nil || fi.Size() > 8<<10 {
+			t.Errorf("%s: %d bytes, %v", f, fi.Size(), err)
+		}
 	}
 }

@@ -65,6 +65,9 @@ func (m *walMeta) Load(string) (types.PersistentState, error) {
 	if err != nil {
 		return m.doc.State, err
 	}
+	if err := trimSealed(dir, indexed.Segments); err != nil { // first: what follows may want room
+		return m.doc.State, err
+	}
 	mended, err := mendTail(dir, indexed, m.acked)
 	if err != nil || !cut && mended.NextSegmentID == m.doc.State.NextSegmentID {
 		return m.doc.State, err

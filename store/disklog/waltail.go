@@ -116,6 +116,47 @@ func writeIndex(path string, want uint64) (uint64, error) {
 	return uint64(t.end) + frameHeader, f.Sync()
 }
 
+// trimSealed gives back the room that sealed segments have reserved and will never
+// use: each change of leader that makes a follower drop entries seals one that is
+// nearly empty. Were that room kept, a small disk could fill up so far that
+// not even the list of the segments can be written, and the server never starts again.
+func trimSealed(dir string, list []types.SegmentInfo) error {
+	for _, info := range list {
+		if info.SealTime.IsZero() || info.IndexStart < frameHeader {
+			continue
+		}
+		path := filepath.Join(dir, segment.FileName(info))
+		if err := trimFile(path, int64(info.IndexStart)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("trim %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// trimFile cuts a segment off behind its index, if that is where it should be.
+func trimFile(path string, index int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	var head [frameHeader]byte
+	if _, err := f.ReadAt(head[:], index-frameHeader); errors.Is(err, io.EOF) || head[0] != segment.FrameIndex {
+		return nil // whoever reads it will say what is wrong
+	} else if err != nil {
+		return err
+	}
+	size := int64(binary.LittleEndian.Uint32(head[4:]))
+	if end := index + (size+frameHeader-1)/frameHeader*frameHeader; end < fi.Size() {
+		return errors.Join(f.Truncate(end), f.Sync())
+	}
+	return nil
+}
+
 // blank makes a file end in zeros from an offset on, keeping its size.
 func blank(f *os.File, from int64) error {
 	fi, err := f.Stat()

@@ -30,6 +30,7 @@ const (
 	TypeSession    Type = 12 // sessions
 	TypeTxn        Type = 13 // a client's transaction
 	TypeTidy       Type = 14 // lock delays and tombstones whose time is over
+	TypeACL        Type = 15 // tokens, policies and roles
 )
 
 // Level is the newest level of commands that this version knows. A server that
@@ -45,10 +46,20 @@ const FirstLevel = 1
 const maxCommand = 4 << 20
 
 // envelope is a command in the log, in CBOR (RFC 8949) with named fields.
-type envelope struct {
-	Type  Type            `cbor:"t"`
-	Level uint16          `cbor:"l"`
-	Body  cbor.RawMessage `cbor:"b"`
+type envelope[Body any] struct {
+	Type  Type   `cbor:"t"`
+	Level uint16 `cbor:"l"`
+	Body  Body   `cbor:"b"`
+}
+
+// part is a body while its command is decoded: not a copy, as cbor.RawMessage is, but
+// a view of the command's own bytes.
+type part []byte
+
+// UnmarshalCBOR implements cbor.Unmarshaler.
+func (p *part) UnmarshalCBOR(data []byte) error {
+	*p = data
+	return nil
 }
 
 // FoundCluster is the body of TypeFound.
@@ -90,33 +101,38 @@ type apply func(*state.Txn) (any, error)
 type command struct {
 	level  uint16 // the first that has it
 	decode func([]byte) (apply, error)
+	// plain bodies are flat: whatever was encoded can be read back.
+	plain bool
 }
 
 // known are the commands of this version.
 func known(c codec) map[Type]command {
 	all := keyCommands(c)
 	maps.Copy(all, map[Type]command{
-		TypeFound: {FirstLevel, decoder(c, func(tx *state.Txn, in *FoundCluster) (any, error) {
+		TypeFound: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *FoundCluster) (any, error) {
 			return tx.FoundCluster(in.ID, in.Expect), nil
 		})},
-		TypeAutopilot: {FirstLevel, decoder(c, func(tx *state.Txn, in *SetAutopilot) (any, error) {
+		TypeAutopilot: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *SetAutopilot) (any, error) {
 			return tx.SetAutopilot(in.Config, in.CAS), nil
 		})},
-		TypePlace: {FirstLevel, decoder(c, func(tx *state.Txn, in *PlaceNodes) (any, error) {
+		TypePlace: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *PlaceNodes) (any, error) {
 			state.Coordinates{Txn: tx}.Update(in.Nodes)
 			return nil, nil
 		})},
-		TypeQuery: {FirstLevel, decoder(c, func(tx *state.Txn, in *ChangeQuery) (any, error) {
+		TypeQuery: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *ChangeQuery) (any, error) {
 			return in.apply(tx)
 		})},
-		TypeConfig: {FirstLevel, decoder(c, func(tx *state.Txn, in *ChangeConfig) (any, error) {
+		TypeConfig: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *ChangeConfig) (any, error) {
 			return in.apply(tx)
 		})},
-		TypeCheckpoint: {FirstLevel, decoder(c, func(_ *state.Txn, in *Checkpoint) (any, error) { return *in, nil })},
-		TypeRegister: {FirstLevel, decoder(c, func(tx *state.Txn, in *state.Registration) (any, error) {
+		TypeACL: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *ChangeACL) (any, error) {
+			return nil, in.apply(tx)
+		})},
+		TypeCheckpoint: {level: FirstLevel, decode: decoder(c, func(_ *state.Txn, in *Checkpoint) (any, error) { return *in, nil })},
+		TypeRegister: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *state.Registration) (any, error) {
 			return nil, tx.EnsureRegistration(in)
 		})},
-		TypeDeregister: {FirstLevel, decoder(c, func(tx *state.Txn, in *state.Deregistration) (any, error) {
+		TypeDeregister: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *state.Deregistration) (any, error) {
 			return nil, tx.Deregister(in)
 		})},
 	})
@@ -164,20 +180,19 @@ func newCodec(nesting int) (codec, error) {
 // command that cannot be would stop every server. So would one above the level
 // that all voters share, which is refused.
 func (f *FSM) Encode(t Type, body any, shared uint16) ([]byte, error) {
-	level := f.commands[t].level
-	if level > shared {
-		return nil, fault.Newf(fault.Unavailable, "this needs a newer version on some servers: it is of level %d, and the servers share level %d", level, shared)
+	known := f.commands[t]
+	if known.level > shared {
+		return nil, fault.Newf(fault.Unavailable, "this needs a newer version on some servers: it is of level %d, and the servers share level %d", known.level, shared)
 	}
-	raw, err := f.codec.enc.Marshal(body)
-	if err != nil {
-		return nil, fault.Newf(fault.Invalid, "encode command: %w", err)
-	}
-	cmd, err := f.codec.enc.Marshal(envelope{Type: t, Level: level, Body: raw})
+	cmd, err := f.codec.enc.Marshal(envelope[any]{Type: t, Level: known.level, Body: body})
 	if err != nil {
 		return nil, fault.Newf(fault.Invalid, "encode command: %w", err)
 	}
 	if len(cmd) > maxCommand {
 		return nil, fault.Newf(fault.Invalid, "request is too large: %d bytes encoded, at most %d", len(cmd), maxCommand)
+	}
+	if known.plain {
+		return cmd, nil
 	}
 	if _, err := f.decode(cmd); err != nil {
 		return nil, fault.Newf(fault.Invalid, "request cannot be stored: %w", err)
@@ -187,7 +202,7 @@ func (f *FSM) Encode(t Type, body any, shared uint16) ([]byte, error) {
 
 // decode reads a command of the log.
 func (f *FSM) decode(data []byte) (apply, error) {
-	var env envelope
+	var env envelope[part]
 	if err := f.codec.dec.Unmarshal(data, &env); err != nil {
 		return nil, fmt.Errorf("command cannot be decoded: %w", err)
 	}

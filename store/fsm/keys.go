@@ -71,14 +71,14 @@ func changeKey(tx *state.Txn, op *kv.KeyOp) (ok any, err error) {
 // keyCommands are the commands on keys and sessions.
 func keyCommands(c codec) map[Type]command {
 	return map[Type]command{
-		TypeKey: {FirstLevel, decoder(c, changeKey)},
-		TypeSession: {FirstLevel, decoder(c, func(tx *state.Txn, in *ChangeSession) (any, error) {
+		TypeKey: {level: FirstLevel, decode: decoder(c, changeKey), plain: true},
+		TypeSession: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *ChangeSession) (any, error) {
 			return nil, in.apply(tx)
 		})},
-		TypeTxn: {FirstLevel, decoder(c, func(tx *state.Txn, in *ChangeMany) (any, error) {
+		TypeTxn: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *ChangeMany) (any, error) {
 			return state.Operations{Txn: tx}.Apply(in.Ops)
 		})},
-		TypeTidy: {FirstLevel, decoder(c, func(tx *state.Txn, in *Tidy) (any, error) {
+		TypeTidy: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *Tidy) (any, error) {
 			in.apply(tx)
 			return nil, nil
 		})},

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-memdb"
 
+	"consul.internal/acl"
 	"consul.internal/catalog"
 )
 
@@ -347,6 +349,12 @@ func TestEveryTableIsSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.keysAndSessions()
+	if _, err := f.acl(func(w ACLWriter) error {
+		return errors.Join(w.PutPolicy(&acl.Policy{ID: "p", Name: "p"}), w.PutRole(&acl.Role{ID: "r", Name: "r"}),
+			w.PutToken(&acl.Token{AccessorID: "a", SecretID: "s"}, false))
+	}); err != nil {
+		t.Fatal(err)
+	}
 	saved := map[string]int{}
 	for table, rec := range f.Snapshot().Records() {
 		saved[table]++

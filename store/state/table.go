@@ -31,6 +31,9 @@ func tables() []table {
 		tombstoneTable(),
 		delayTable(),
 		configTable(),
+		tokenTable(),
+		policyTable(),
+		roleTable(),
 	}
 }
 
