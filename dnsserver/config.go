@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strconv"
@@ -22,11 +23,13 @@ import (
 // AltDomain, Datacenter and Limits can change while it runs.
 type Config struct {
 	Addrs      []string // host:port, each served over UDP and TCP; port 0 takes a free one
+	TLSAddrs   []string // the same for DNS over TLS; none is that it is off
 	Domain     string   // the zone
 	AltDomain  string   // a second name of the zone, or empty
 	Datacenter string   // the own one
 
 	NodeTTL    time.Duration            // of nodes, .addr names and NS records
+	PTRTTL     time.Duration            // of the names of addresses
 	ServiceTTL map[string]time.Duration // of services by name, by "prefix*", or "*"
 	SOA        SOA
 
@@ -39,6 +42,8 @@ type Config struct {
 	TranslateWANAddrs           bool // WAN addresses for other datacenters
 
 	Recursion recurse.Config // names outside the zone; off without upstreams
+
+	Guard Guard // against use of the server against others
 
 	Limits Limits
 }
@@ -68,6 +73,7 @@ func DefaultConfig() Config {
 		UDPAnswerLimit:              3, // what fits 512 bytes with long names
 		EnableAdditionalNodeMetaTXT: true,
 		Recursion:                   recursion(),
+		Guard:                       DefaultGuard(),
 		Limits: Limits{
 			UDPInFlight:      udpInFlight(),
 			TCPConns:         1024,                   // each holds a goroutine and 8 KiB of buffers
@@ -112,11 +118,19 @@ func (c *Config) Validate() error {
 			bad("addresses.dns: %s is listed twice", a)
 		}
 	}
+	for _, a := range c.TLSAddrs {
+		if _, err := netip.ParseAddrPort(a); err != nil {
+			bad("addresses.dns, ports.dns_tls: %q is not an IP address and a port", a)
+		}
+	}
 	if len(c.Addrs) == 0 {
 		bad("addresses.dns: no address to serve DNS on")
 	}
 	if c.NodeTTL < 0 {
 		bad("dns_config.node_ttl: %v is negative", c.NodeTTL)
+	}
+	if c.PTRTTL < 0 {
+		bad("dns_config.ptr_ttl: %v is negative", c.PTRTTL)
 	}
 	for name, ttl := range c.ServiceTTL {
 		if ttl < 0 {
@@ -132,6 +146,7 @@ func (c *Config) Validate() error {
 	if c.ARecordLimit < 0 {
 		bad("dns_config.a_record_limit: %d is negative", c.ARecordLimit)
 	}
+	c.Guard.validate(bad)
 	if err := c.Recursion.Validate(); err != nil {
 		errs = append(errs, err)
 	}
@@ -194,6 +209,7 @@ func (c *Config) options() zone.Options {
 		AltDomain:     c.AltDomain,
 		Datacenter:    c.Datacenter,
 		NodeTTL:       c.NodeTTL,
+		PTRTTL:        c.PTRTTL,
 		ServiceTTL:    c.ServiceTTL,
 		SOA:           c.SOA,
 		OnlyPassing:   c.OnlyPassing,
@@ -215,6 +231,7 @@ func (c *Config) fixed(o *Config) error {
 	note("alt_domain", c.AltDomain == o.AltDomain)
 	note("datacenter", c.Datacenter == o.Datacenter)
 	note("addresses.dns, ports.dns", slices.Equal(c.Addrs, o.Addrs))
+	note("ports.dns_tls", slices.Equal(c.TLSAddrs, o.TLSAddrs))
 	note("limits", c.Limits == o.Limits && c.Recursion.Limits == o.Recursion.Limits)
 	if len(names) == 0 {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"consul.internal/catalog"
+	"consul.internal/dnsserver/limit"
 	"consul.internal/dnsserver/table"
 	"consul.internal/dnsserver/wire"
 	"consul.internal/dnsserver/zone"
@@ -129,34 +130,49 @@ func (c *clerk) read(msgs [][]byte) {
 }
 
 // answer turns a question of the batch, at the start of msg, into its reply. It
-// returns 0, with msg as it was, for what the full path must answer.
+// returns 0, with msg as it was, for what the full path must answer, and less for
+// what gets no reply.
 func (c *clerk) answer(i int, msg []byte, from asker) int {
 	if c.slots[i] < 0 {
 		return 0
 	}
 	q, e := &c.queries[i], c.probes[c.slots[i]].Entry
+	r := &c.reply
+	guard := &c.live.cfg.Guard
+	guarded, proven := !guard.exempts(from), false
+	if q.CookieLen > 0 {
+		cookies := c.s.guards.cookies
+		proven = cookies.Valid(q.Cookie[:q.CookieLen], from.addr, c.now)
+		cookies.Answer(&r.Cookie, q.Cookie[:q.CookieLen], proven, from.addr, c.now)
+		guarded = guarded && !proven
+	}
+	capped := guarded && guard.MaxUDP > 0 && q.Size > guard.MaxUDP
 	room := zone.RoomTCP(q.Type)
 	if !from.tcp {
-		room = zone.RoomUDP(q.Size, c.live.cfg.UDPAnswerLimit)
+		size := q.Size
+		if capped {
+			size = guard.MaxUDP
+		}
+		room = zone.RoomUDP(size, c.live.cfg.UDPAnswerLimit)
 	}
-	if q.EDNS {
-		room.Size -= plainOPT
-	}
-	r := &c.reply
+	room.Size -= q.Tail()
 	r.Room, r.Serial = wire.Room(room), uint32(c.own.Index)
 	r.RA = c.s.recursor.Serves(from.addr)
-	r.TC = c.live.cfg.EnableTruncate
+	r.TC = c.live.cfg.EnableTruncate || capped
 	if e != nil && c.holds(e) {
 		if len(e.Answer()) == 0 {
 			return 0 // it cannot be packed
 		}
 		a := wire.Answer(e.Answer())
 		n, cut, ok := a.Write(msg, q, r)
+		if !ok && !q.Lower && a.Bare() {
+			n, ok = c.live.packed.negative.WriteSOA(msg, q, r, a.Rcode())
+		}
 		if !ok {
 			return 0
 		}
 		c.tally.add(q, a.Rcode(), cut)
-		return n
+		return c.held(n, msg, q, a.Rcode(), guarded, from)
 	}
 	if q.Type == typeAXFR {
 		return 0
@@ -177,6 +193,25 @@ func (c *clerk) answer(i int, msg []byte, from asker) int {
 		return 0
 	}
 	c.tally.add(q, rcodeNameError, false)
+	return c.held(n, msg, q, rcodeNameError, guarded, from)
+}
+
+// held is the length of a reply once it has been counted: that of itself, of a
+// truncated one, or below 0 where none is to be sent.
+func (c *clerk) held(n int, msg []byte, q *wire.Query, rcode int, guarded bool, from asker) int {
+	if !guarded {
+		return n
+	}
+	switch c.s.guards.verdict(&c.live.cfg.Guard, q.Name(), rcode, from.addr, c.now) {
+	case limit.Drop:
+		c.s.count.limited.Add(1)
+		return -1
+	case limit.Slip:
+		c.s.count.limited.Add(1)
+		if n = q.Truncate(msg, &c.reply, rcode); n == 0 {
+			return -1
+		}
+	}
 	return n
 }
 
@@ -197,7 +232,8 @@ func (c *clerk) holds(e *table.Entry) bool {
 	return m.Session == c.pulses[m.Source].Session
 }
 
-// quick answers one question into out, or returns nil.
+// quick answers one question into out, or returns nil where the full path must. The
+// answer is empty where none is to be sent.
 func (s *Server) quick(req, out []byte, from asker) (resp []byte) {
 	if s.fast == nil || len(out) < len(req) {
 		return nil
@@ -219,7 +255,7 @@ func (s *Server) quick(req, out []byte, from asker) (resp []byte) {
 	if n == 0 {
 		return nil
 	}
-	return out[:n]
+	return out[:max(n, 0)]
 }
 
 // spare is deferred by the fast path: after a bug in it the full path answers.

@@ -2,10 +2,13 @@ package dnsserver
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
+	"strings"
 	"testing"
+	"time"
+	"unicode"
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
@@ -14,6 +17,9 @@ import (
 	"consul.internal/catalog"
 	"consul.internal/view"
 )
+
+// far is an asker that the guard counts for.
+var far = netip.MustParseAddr("192.0.2.1")
 
 // turned is an order that is none of the catalog's, and the same each time.
 func turned(n int, swap func(i, j int)) {
@@ -29,16 +35,29 @@ func turned(n int, swap func(i, j int)) {
 // byte by byte, and reports whether the fast one had one.
 func samePaths(t testing.TB, s *Server, req []byte, from asker) bool {
 	t.Helper()
+	for began := time.Now().Unix(); ; began = time.Now().Unix() {
+		fast, text := comparePaths(s, req, from)
+		switch {
+		case text == "":
+			return fast
+		case began == time.Now().Unix(): // else a cookie may have been made anew
+			t.Error(text)
+			return fast
+		}
+	}
+}
+
+func comparePaths(s *Server, req []byte, from asker) (fast bool, differ string) {
 	want := bytes.Clone(s.full(req, make([]byte, udpBuffer), from))
 	first := bytes.Clone(s.respond(req, make([]byte, udpBuffer), from)) // packs the answer
 	second := s.quick(req, make([]byte, udpBuffer), from)
 	if !bytes.Equal(first, want) {
-		t.Errorf("question %x\nfirst %x\nfull  %x", req, first, want)
+		differ = fmt.Sprintf("question %x\nfirst %x\nfull  %x", req, first, want)
 	}
 	if second != nil && !bytes.Equal(second, want) {
-		t.Errorf("question %x\n%v\nfast %x\nfull %x\n%v\n%v", req, unpacked(req), second, want, unpacked(second), unpacked(want))
+		differ = fmt.Sprintf("question %x\n%v\nfast %x\nfull %x\n%v\n%v", req, unpacked(req), second, want, unpacked(second), unpacked(want))
 	}
-	return second != nil
+	return second != nil, differ
 }
 
 func unpacked(b []byte) string {
@@ -49,10 +68,17 @@ func unpacked(b []byte) string {
 	return m.String()
 }
 
-// manyShapes is a catalog with a name of each shape that answers have, in random
-// numbers and with random content.
+// manyShapes is a catalog of random content.
 func manyShapes(r *rand.Rand) *view.Directory {
 	d := view.NewDirectory()
+	d.Apply(shapes(r))
+	d.SetReady()
+	return d
+}
+
+// shapes makes a catalog with a name of each shape that answers have, in random
+// numbers and with random content.
+func shapes(r *rand.Rand) catalog.Batch {
 	b := catalog.Batch{Index: 1 + r.Uint64N(1<<33), Reset: true}
 	var nodes []*catalog.Node
 	for i := range 12 {
@@ -93,6 +119,12 @@ func manyShapes(r *rand.Rand) *view.Directory {
 			if r.IntN(2) == 0 {
 				s.Tags, s.Meta = []string{"blue", "v1.2"}, map[string]string{"k": "v"}
 			}
+			if r.IntN(6) == 0 {
+				s.Meta = map[string]string{"dns-ttl": "30s", "svcb-alpn": "h2"}
+			}
+			if r.IntN(30) == 0 {
+				s.Meta = map[string]string{"dns-answer-limit": "2"}
+			}
 			inst := &catalog.Instance{Node: node, Service: s}
 			if kind == 5 || r.IntN(8) == 0 {
 				inst.Checks = []*catalog.Check{{Node: node.Name, CheckID: "c", Status: []catalog.Status{catalog.Passing, catalog.Warning, catalog.Critical}[r.IntN(3)]}}
@@ -100,23 +132,22 @@ func manyShapes(r *rand.Rand) *view.Directory {
 			b.Changes = append(b.Changes, catalog.Change{Op: catalog.InstanceSet, Instance: inst})
 		}
 	}
-	d.Apply(b)
-	d.SetReady()
-	return d
+	return b
 }
 
 var shapeNames = []string{"web", "db", "cache", "Queue", "many", "a-very-long-name-of-a-service-that-leaves-little-room-for-answers"}
 
 // shapeForms are the forms of names, for what stands before the keyword.
 var shapeForms = []string{"%s.service.consul.", "%s.service.dc1.consul.", "%s.service.dc1.dc.consul.", "%s.SERVICE.Consul.", "blue.%s.service.consul.",
-	"v1.2.%s.service.consul.", "_%s._tcp.service.consul.", "_%s._blue.service.dc1.consul.", "_%s._tcp.consul.", "%s.node.consul.", "%s.node.dc1.consul.",
+	"v1.2.%s.service.consul.", "_%s._tcp.service.consul.", "_%s._blue.service.dc1.consul.", "_%s._tcp.consul.", "%s.node.consul.", "web0 on node0._%s._tcp.consul.",
+	"_8001._https.%s.service.consul.", "_services._dns-sd._udp.%s", "_%s._udp.consul.", "%s.node.dc1.consul.",
 	"%s.service.alt.example.", "%s.service.dc2.consul.", "%s.service.any.consul.", "%s.service.all.consul.", "%s.query.consul.", "%s.addr.consul.",
 	"%s.consul.", "%s.10.in-addr.arpa.", "%s.service.service.consul.", "%s.connect.consul.", "%s"}
 
 var shapeWords = append([]string{"node1", "Node-3.rack", "node7", "nosuch", "0a000001", "1.0.0", "ns", "consul.", "service.consul.", "dc1.consul.",
 	"service.dc1.consul.", "_tcp.consul.", "x.y", "service", "_x", "node.service", "dc.service"}, shapeNames...)
 
-var shapeTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypeANY, dns.TypeTXT, dns.TypeSOA, dns.TypePTR, dns.TypeCNAME, dns.TypeMX, dns.TypeAXFR, 9999}
+var shapeTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypeANY, dns.TypeTXT, dns.TypeSOA, dns.TypePTR, dns.TypeCNAME, dns.TypeMX, dns.TypeAXFR, dns.TypeHTTPS, dns.TypeSVCB, 9999}
 
 func shapeConfig(r *rand.Rand, addr string) Config {
 	cfg := DefaultConfig()
@@ -138,6 +169,14 @@ func shapeQuestion(r *rand.Rand) []byte {
 	if bytes.Contains([]byte(name), []byte("%s")) {
 		name = fmt.Sprintf(name, shapeWords[r.IntN(len(shapeWords))])
 	}
+	if r.IntN(4) == 0 { // as resolvers do against forgery
+		name = strings.Map(func(c rune) rune {
+			if r.IntN(2) == 0 {
+				return unicode.ToUpper(c)
+			}
+			return c
+		}, name)
+	}
 	m := question(dns.Fqdn(name), shapeTypes[r.IntN(len(shapeTypes))])
 	if r.IntN(2) == 0 {
 		m.Question[0].Qtype = shapeTypes[r.IntN(3)] // what is asked most
@@ -145,6 +184,9 @@ func shapeQuestion(r *rand.Rand) []byte {
 	m.RecursionDesired, m.CheckingDisabled, m.AuthenticatedData = r.IntN(2) == 0, r.IntN(4) == 0, r.IntN(4) == 0
 	if r.IntN(2) == 0 {
 		m.SetEdns0([]uint16{0, 512, 513, 600, 900, 1232, 4096, 65535}[r.IntN(8)], r.IntN(4) == 0)
+		if n := []int{0, 0, 8, 24, 32, 12}[r.IntN(6)]; n > 0 {
+			m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: strings.Repeat("01", n)})
+		}
 	}
 	b, err := m.Pack()
 	if err != nil {
@@ -179,7 +221,7 @@ func TestPathsAgree(t *testing.T) {
 			}
 			if req := shapeQuestion(r); req != nil {
 				asked++
-				if samePaths(t, s, req, asker{local, r.IntN(4) == 0}) {
+				if samePaths(t, s, req, asker{[]netip.Addr{local, far}[r.IntN(2)], r.IntN(4) == 0}) {
 					answered++
 				}
 			}
@@ -229,36 +271,19 @@ func TestFastAllocates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClerk(s)
 	for _, q := range benchQuestions {
 		for _, edns := range []bool{false, true} {
 			m := question(q.question, q.qtype)
 			if edns {
-				m.SetEdns0(1232, false)
+				m.SetEdns0(4096, false)
+				m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"}}
 			}
 			req, err := m.Pack()
 			if err != nil {
 				t.Fatal(err)
 			}
 			s.respond(req, make([]byte, udpBuffer), asker{local, false})
-			msgs := make([][]byte, batch)
-			bufs := make([][]byte, batch)
-			for i := range msgs {
-				bufs[i] = make([]byte, udpBuffer)
-			}
-			n := testing.AllocsPerRun(100, func() {
-				for i := range msgs {
-					msgs[i] = bufs[i][:copy(bufs[i], req)]
-					binary.BigEndian.PutUint16(msgs[i], uint16(i))
-				}
-				c.read(msgs)
-				for i := range msgs {
-					if c.answer(i, bufs[i], asker{addr: local}) == 0 {
-						t.Fatalf("%s took the full path", q.name)
-					}
-				}
-				c.tally.flush(s, c.now, len(msgs))
-			})
+			n := max(fastAllocs(t, s, req, local), fastAllocs(t, s, req, far))
 			if n != 0 {
 				t.Errorf("%s: %v allocations for %d queries", q.name, n, batch)
 			}

@@ -141,11 +141,8 @@ func (s *Server) forward(r, m *dns.Msg, opt *dns.OPT, live *live, from asker) {
 func (s *Server) fitForwarded(r *dns.Msg, a *recurse.Answer, opt *dns.OPT, from asker) {
 	room := zone.RoomTCP(r.Question[0].Qtype)
 	if !from.tcp {
-		size := zone.PlainSize
-		if opt != nil {
-			size = max(int(opt.UDPSize()), zone.PlainSize)
-		}
-		room = zone.RoomUDP(size, 0)
+		size, _ := s.guards.sizeFor(&s.live.Load().cfg.Guard, opt, from)
+		room = zone.RoomUDP(max(size, zone.PlainSize), 0)
 	}
 	room.Answers, room.Plain = zone.RoomTCP(dns.TypeA).Answers, false // the count is the upstream's business
 	var own *dns.OPT

@@ -24,6 +24,7 @@ type counters struct {
 	panics    atomic.Uint64
 	stale     atomic.Uint64
 	truncated atomic.Uint64
+	limited   atomic.Uint64
 	rcodes    [maxRcode]atomic.Uint64
 }
 
@@ -37,6 +38,7 @@ type Stats struct {
 	Panics       uint64           // queries that failed by a bug, answered SERVFAIL
 	Stale        uint64           // answers from data that may be behind
 	Cut          uint64           // answers with records left out for size
+	Limited      uint64           // replies truncated or not sent because of their rate
 	Rcodes       [maxRcode]uint64 // replies by response code
 	Recursion    recurse.Stats    // names outside the zone
 }
@@ -46,7 +48,7 @@ func (s *Server) Stats() Stats {
 	c := &s.count
 	st := Stats{
 		UDP: c.udp.Load(), TCP: c.tcp.Load(), Ignored: c.ignored.Load(), Dropped: c.dropped.Load(),
-		RefusedConns: c.refused.Load(), Panics: c.panics.Load(), Stale: c.stale.Load(), Cut: c.truncated.Load(),
+		RefusedConns: c.refused.Load(), Panics: c.panics.Load(), Stale: c.stale.Load(), Cut: c.truncated.Load(), Limited: c.limited.Load(),
 		Recursion: s.recursor.Stats(),
 	}
 	for i := range st.Rcodes {
@@ -128,6 +130,7 @@ func (s *Server) publish(r *metrics.Registry) {
 		r.Counter(metrics.DNSStale).Reach(st.Stale)
 		r.Counter(metrics.DNSDropped).Reach(st.Dropped)
 		r.Counter(metrics.DNSTruncated).Reach(st.Cut)
+		r.Counter(metrics.DNSLimited).Reach(st.Limited)
 		r.Counter(metrics.DNSRecursorHits).Reach(st.Recursion.Hits)
 		r.Counter(metrics.DNSRecursorFailed).Reach(st.Recursion.Failed)
 		for code, n := range st.Rcodes {

@@ -233,7 +233,7 @@ func (p *packer) pack(nameError bool) (wire.Answer, table.Mark, bool) {
 		rec.mark.Dep, rec.mark.Stamp = p.s.fast.stamps.Of("", uint8(view.KindIndex), "")
 		rec.mark.Session = p.s.fast.source.Pulse("").Session
 	case a.Rcode == dns.RcodeNameError:
-		if !rec.found || name.Tag != "" || name.Kind == zone.Reverse {
+		if !rec.found || name.Tag != "" || name.Port != 0 || name.Instance != "" || name.Kind == zone.Reverse {
 			return nil, none, false
 		}
 	case a.Rcode != dns.RcodeSuccess:
@@ -269,6 +269,8 @@ func (p *packer) shape(kind zone.Kind, a *zone.Reply, shuffled int) (answer wire
 	var err error
 	several := kind == zone.Service && len(a.Answer) > 1
 	switch {
+	case a.Limited:
+		return nil, false // who is left out is drawn for each reply
 	case several && shuffled != len(a.Answer):
 		// Some instances have no record, or several the same: a fair order of the
 		// instances is none of the records.
@@ -430,7 +432,7 @@ func (p *packer) static(a *zone.Reply) (wire.Answer, error) {
 	plain := m.Len()
 	m.Compress = true
 	out := wire.Static{
-		Flags: wire.FlagAA | uint16(a.Rcode), Lower: true,
+		Flags: wire.FlagAA | uint16(a.Rcode), Lower: !nameless(a),
 		Answers: len(a.Answer), Ns: len(a.Ns), Extra: len(a.Extra),
 		Body: b[p.question():], Plain: plain, Size: size, Serial: -1,
 	}
@@ -455,6 +457,24 @@ func (p *packer) static(a *zone.Reply) (wire.Answer, error) {
 		}
 	}
 	return out.Pack()
+}
+
+// nameless reports whether no record of an answer has a name in it but the
+// question's, so that nothing depends on how the question spells that.
+func nameless(a *zone.Reply) bool {
+	for _, list := range [][]dns.RR{a.Answer, a.Ns, a.Extra} {
+		for _, rr := range list {
+			switch rr.Header().Rrtype {
+			case dns.TypeA, dns.TypeAAAA, dns.TypeTXT:
+			default:
+				return false
+			}
+			if rr.Header().Name != a.Answer[0].Header().Name {
+				return false
+			}
+		}
+	}
+	return len(a.Answer) > 0
 }
 
 // question is where a message's question ends.

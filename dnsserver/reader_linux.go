@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
@@ -24,7 +25,7 @@ type reader struct {
 
 	in, out [batch]message
 	iovs    [batch]unix.Iovec // of in and out alike: a reply takes the place of its query
-	names   [batch]unix.RawSockaddrInet6
+	peers   [batch]peer
 	bufs    [batch][]byte
 	queries [batch][]byte // the parts of bufs that were read
 
@@ -37,15 +38,91 @@ type reader struct {
 	receiving, sending func(fd uintptr) bool
 }
 
+// peer is who sent a datagram, and to which of our addresses.
+type peer struct {
+	name  unix.RawSockaddrInet6
+	asked origin
+}
+
 // message is a struct mmsghdr.
 type message struct {
 	hdr unix.Msghdr
 	n   uint32
 }
 
+// originLen has room for the longer of a struct in_pktinfo and in6_pktinfo with its
+// header.
+const originLen = unix.SizeofCmsghdr + unix.SizeofInet6Pktinfo + 4
+
+// origin is the address that a datagram was sent to, as a control message. It goes
+// back with the reply, which so leaves from there.
+type origin struct {
+	control [originLen]byte
+	n       uint8
+}
+
+// received takes the length from a message that has been read.
+func (o *origin) received(h *unix.Msghdr) {
+	o.n = 0
+	const index4, index6 = unix.SizeofCmsghdr, unix.SizeofCmsghdr + 16 // of the interface, after the address in IPv6
+	if h.Flags&unix.MSG_CTRUNC != 0 || h.Controllen < unix.SizeofCmsghdr || int(h.Controllen) > originLen {
+		return
+	}
+	o.n = uint8(h.Controllen)
+	c := (*unix.Cmsghdr)(unsafe.Pointer(&o.control[0]))
+	// The reply takes whatever way leads to the asker, not that of the question.
+	switch {
+	case c.Level == unix.IPPROTO_IP && c.Type == unix.IP_PKTINFO && o.n >= index4+4:
+		clear(o.control[index4 : index4+4])
+	case c.Level == unix.IPPROTO_IPV6 && c.Type == unix.IPV6_PKTINFO && o.n >= index6+4:
+		clear(o.control[index6 : index6+4])
+	default:
+		o.n = 0
+	}
+}
+
+// write sends a reply from the address.
+func (o *origin) write(c *net.UDPConn, resp []byte, to netip.AddrPort) error {
+	_, _, err := c.WriteMsgUDPAddrPort(resp, o.control[:o.n], to)
+	return err
+}
+
+// wildcard reports whether a socket is bound to all addresses of a family.
+func wildcard(c *net.UDPConn) bool {
+	a, ok := c.LocalAddr().(*net.UDPAddr)
+	return ok && a.IP.IsUnspecified()
+}
+
+// tellAsked has the system say of each datagram which address it was sent to, where
+// that is not plain. Else replies leave from the address that the machine likes
+// best, and askers ignore them.
+func tellAsked(c *net.UDPConn) error {
+	if !wildcard(c) {
+		return nil
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var set error
+	err = raw.Control(func(fd uintptr) {
+		family, e := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
+		switch {
+		case e != nil:
+			set = e
+		case family == unix.AF_INET6: // IPv4 too, where the socket takes both
+			set = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		default:
+			set = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		}
+	})
+	return errors.Join(err, set)
+}
+
 func newReader(s *Server, c *net.UDPConn) *reader {
 	r := &reader{s: s, c: c, clerk: newClerk(s)}
 	r.raw, _ = c.SyscallConn() // cannot fail for a socket that is open
+	told := wildcard(c)
 	mem := make([]byte, batch*udpBuffer)
 	for i := range batch {
 		r.bufs[i] = mem[i*udpBuffer : (i+1)*udpBuffer]
@@ -53,7 +130,10 @@ func newReader(s *Server, c *net.UDPConn) *reader {
 		for _, m := range []*message{&r.in[i], &r.out[i]} {
 			m.hdr.Iov = &r.iovs[i]
 			m.hdr.SetIovlen(1)
-			m.hdr.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+			m.hdr.Name = (*byte)(unsafe.Pointer(&r.peers[i].name))
+			if told {
+				m.hdr.Control = &r.peers[i].asked.control[0]
+			}
 		}
 	}
 	r.receiving, r.sending = r.receive, r.send
@@ -86,6 +166,9 @@ func (r *reader) receive(fd uintptr) bool {
 	for i := range batch {
 		r.iovs[i].SetLen(udpBuffer)
 		r.in[i].hdr.Namelen = unix.SizeofSockaddrInet6
+		if r.in[i].hdr.Control != nil {
+			r.in[i].hdr.SetControllen(originLen)
+		}
 	}
 	for {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.in[0])), batch, unix.MSG_DONTWAIT, 0, 0)
@@ -108,6 +191,9 @@ func (r *reader) answer() {
 	r.ready = 0
 	for i := range r.n {
 		r.queries[i] = r.bufs[i][:r.in[i].n]
+		if r.in[i].hdr.Control != nil {
+			r.peers[i].asked.received(&r.in[i].hdr)
+		}
 	}
 	done := 0
 	if r.s.fast != nil {
@@ -115,7 +201,7 @@ func (r *reader) answer() {
 	}
 	// What is left of the batch after a bug, or where there is no fast path.
 	for i := done; i < r.n; i++ {
-		r.s.takeUDP(r.c, r.from(i), r.queries[i])
+		r.s.takeUDP(r.c, r.from(i), r.peers[i].asked, r.queries[i])
 	}
 }
 
@@ -129,21 +215,23 @@ func (r *reader) quick() (done int) {
 	}()
 	c := r.clerk
 	c.read(r.queries[:r.n])
-	recursion := r.s.recursor.On()
 	for i := range r.n {
-		var who asker
-		if recursion {
-			who.addr = r.from(i).Addr().Unmap() // else nothing depends on it
-		}
-		n := c.answer(i, r.bufs[i], who)
+		n := c.answer(i, r.bufs[i], asker{addr: r.from(i).Addr().Unmap()})
 		done = i + 1
 		if n == 0 {
-			r.s.takeUDP(r.c, r.from(i), r.queries[i])
+			r.s.takeUDP(r.c, r.from(i), r.peers[i].asked, r.queries[i])
 			continue
+		}
+		if n < 0 {
+			continue // no reply
 		}
 		out := &r.out[r.ready].hdr
 		r.iovs[i].SetLen(n)
 		out.Iov, out.Name, out.Namelen = &r.iovs[i], r.in[i].hdr.Name, r.in[i].hdr.Namelen
+		if out.Control != nil {
+			out.Control = &r.peers[i].asked.control[0]
+			out.SetControllen(int(r.peers[i].asked.n))
+		}
 		r.ready++
 	}
 	c.tally.flush(r.s, c.now, r.n)
@@ -169,7 +257,7 @@ func (r *reader) send(fd uintptr) bool {
 
 // from is who sent a query of the batch.
 func (r *reader) from(i int) netip.AddrPort {
-	name := &r.names[i]
+	name := &r.peers[i].name
 	port := (*[2]byte)(unsafe.Pointer(&name.Port))
 	if name.Family == unix.AF_INET {
 		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))

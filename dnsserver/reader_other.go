@@ -2,7 +2,10 @@
 
 package dnsserver
 
-import "net"
+import (
+	"net"
+	"net/netip"
+)
 
 // reader reads one datagram at a time, as every system can.
 type reader struct {
@@ -11,6 +14,17 @@ type reader struct {
 	buf [udpBuffer]byte
 	out [udpBuffer]byte
 }
+
+// origin is nothing: replies leave from whatever address the system chooses.
+type origin struct{}
+
+// write sends a reply.
+func (o *origin) write(c *net.UDPConn, resp []byte, to netip.AddrPort) error {
+	_, err := c.WriteToUDPAddrPort(resp, to)
+	return err
+}
+
+func tellAsked(*net.UDPConn) error { return nil }
 
 func newReader(s *Server, c *net.UDPConn) *reader { return &reader{s: s, c: c} }
 
@@ -22,9 +36,11 @@ func (r *reader) read() error {
 	}
 	r.s.count.udp.Add(1)
 	if resp := r.s.quick(r.buf[:n], r.out[:], asker{addr: from.Addr().Unmap()}); resp != nil {
-		_, _ = r.c.WriteToUDPAddrPort(resp, from) // the asker tries again
+		if len(resp) > 0 {
+			_, _ = r.c.WriteToUDPAddrPort(resp, from) // the asker tries again
+		}
 		return nil
 	}
-	r.s.takeUDP(r.c, from, r.buf[:n])
+	r.s.takeUDP(r.c, from, origin{}, r.buf[:n])
 	return nil
 }

@@ -36,7 +36,7 @@ func (s *Server) respond(req, out []byte, from asker) []byte {
 		return resp
 	}
 	resp := s.full(req, out, from)
-	if s.fast != nil && resp != nil && resp[3]&rcodeMask != dns.RcodeServerFailure {
+	if s.fast != nil && len(resp) >= headerLen && resp[3]&rcodeMask != dns.RcodeServerFailure {
 		learn(s, req, resp[3]&rcodeMask == dns.RcodeNameError)
 	}
 	return resp
@@ -70,11 +70,12 @@ func (s *Server) full(req, out []byte, from asker) (resp []byte) {
 		return s.bare(req, out, dns.RcodeFormatError)
 	}
 	opt, ok := optOf(&m)
-	if !ok {
+	if _, whole := cookieOf(opt); !ok || !whole {
 		return s.bare(req, out, dns.RcodeFormatError)
 	}
 	start := s.timers.start()
 	r := s.reply(&m, opt, from)
+	s.guards.bake(r, opt, from)
 	resp, err := r.PackBuffer(out)
 	if err != nil {
 		s.deps.Logger.Warn("a reply cannot be packed", zap.String("name", m.Question[0].Name), zap.Error(err))
@@ -82,7 +83,7 @@ func (s *Server) full(req, out []byte, from asker) (resp []byte) {
 	}
 	s.count.rcode(r.Rcode)
 	s.timers.observe(r, start)
-	return resp
+	return rated(s, r, resp, out, opt, from)
 }
 
 // plausible reports whether the counts of a query's sections are ones that a
@@ -167,12 +168,12 @@ func (s *Server) reply(m *dns.Msg, opt *dns.OPT, from asker) *dns.Msg {
 	if recursion {
 		s.follow(r, m, name, opt, live, from)
 	}
-	s.finish(r, &a, live, opt, from.tcp)
+	s.finish(r, &a, live, opt, from)
 	return r
 }
 
 // finish cuts a reply to size and gives it its OPT record.
-func (s *Server) finish(r *dns.Msg, a *zone.Reply, live *live, opt *dns.OPT, tcp bool) {
+func (s *Server) finish(r *dns.Msg, a *zone.Reply, live *live, opt *dns.OPT, from asker) {
 	var info uint16
 	switch {
 	case errors.Is(a.Err, view.ErrNotReady):
@@ -187,11 +188,10 @@ func (s *Server) finish(r *dns.Msg, a *zone.Reply, live *live, opt *dns.OPT, tcp
 		}
 	}
 	room := zone.RoomTCP(r.Question[0].Qtype)
-	if !tcp {
-		size := 0
-		if opt != nil {
-			size = max(int(opt.UDPSize()), zone.PlainSize)
-		}
+	capped := false
+	if !from.tcp {
+		var size int
+		size, capped = s.guards.sizeFor(&live.cfg.Guard, opt, from)
 		room = zone.RoomUDP(size, live.cfg.UDPAnswerLimit)
 	}
 	var own *dns.OPT
@@ -207,7 +207,7 @@ func (s *Server) finish(r *dns.Msg, a *zone.Reply, live *live, opt *dns.OPT, tcp
 		s.count.truncated.Add(1)
 	}
 	// A reply that had to lose every record would read as "there are none".
-	r.Truncated = cut && live.cfg.EnableTruncate || empty
+	r.Truncated = cut && (live.cfg.EnableTruncate || capped) || empty
 	if own != nil {
 		r.Extra = append(r.Extra, own)
 	}
@@ -255,6 +255,9 @@ func replyOPT(opt *dns.OPT, info uint16) *dns.OPT {
 			})
 			break
 		}
+	}
+	if cookie, _ := cookieOf(opt); len(cookie) > 0 {
+		own.Option = append(own.Option, blankCookie())
 	}
 	if info != 0 {
 		own.Option = append(own.Option, &dns.EDNS0_EDE{InfoCode: info})

@@ -185,7 +185,7 @@ func TestEDNS(t *testing.T) {
 	}
 	r := ask(t, s, m, false)
 	o := r.IsEdns0()
-	if o == nil || o.UDPSize() != 1232 || o.Do() || len(o.Option) != 1 || r.Truncated {
+	if o == nil || o.UDPSize() != 1232 || o.Do() || len(o.Option) != 2 || r.Truncated {
 		t.Fatalf("%v", r)
 	}
 	if e, ok := o.Option[0].(*dns.EDNS0_SUBNET); !ok || e.SourceScope != 0 || e.SourceNetmask != 24 {

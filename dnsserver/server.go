@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -31,8 +32,13 @@ type Deps struct {
 	// Datacenters lists all that are known, the nearest first; nil is that there is
 	// only the own one.
 	Datacenters func() []string
+	// Services lists those of the own datacenter (see zone.Options); nil is that they
+	// are not told.
+	Services func(context.Context) (names []string, stale bool, err error)
 	// Dial connects to recursors; nil is the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLS is for Config.TLSAddrs; it may be nil where there are none.
+	TLS *tls.Config
 	// Metrics is where questions are timed and replies counted; nil is nowhere.
 	Metrics *metrics.Registry
 }
@@ -45,16 +51,18 @@ type Server struct {
 	recursor *recurse.Recursor
 	count    counters
 	timers   timers
+	guards   guards
 	fast     *fast        // nil: there is only the full path
 	logged   atomic.Int64 // when a panic was last logged, in nanoseconds since 1970
 
 	ctx    context.Context // of all queries
 	cancel context.CancelCauseFunc
-	slots  chan struct{} // one for each UDP query under way
-	bufs   sync.Pool     // *[]byte of udpBuffer bytes
+	queue  queue     // UDP queries for the full path
+	bufs   sync.Pool // *[]byte of udpBuffer bytes
 
 	mu       sync.RWMutex
 	pairs    []*pair
+	secure   []net.Listener // of DNS over TLS
 	conns    map[net.Conn]struct{}
 	closing  bool
 	lastRead time.Time // when a closing server reads no more
@@ -89,12 +97,16 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(cfg.TLSAddrs) > 0 && deps.TLS == nil {
+		return nil, fault.Newf(fault.Invalid, "ports.dns_tls is open but there is no certificate for it")
+	}
 	s := &Server{
 		deps:     deps,
 		recursor: recursor,
+		guards:   newGuards(),
 		fast:     newFast(deps.Source),
 		timers:   newTimers(deps.Metrics),
-		slots:    make(chan struct{}, cfg.Limits.UDPInFlight),
+		queue:    queue{most: cfg.Limits.UDPInFlight},
 		conns:    map[net.Conn]struct{}{},
 	}
 	s.bufs.New = func() any { b := make([]byte, udpBuffer); return &b }
@@ -106,7 +118,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 
 func (s *Server) compile(cfg Config) *live {
 	opt := cfg.options()
-	opt.Execute, opt.Datacenters = s.deps.Execute, s.deps.Datacenters
+	opt.Execute, opt.Datacenters, opt.Services = s.deps.Execute, s.deps.Datacenters, s.deps.Services
 	shuffle := s.deps.Shuffle
 	if shuffle == nil {
 		shuffle = rand.Shuffle
@@ -137,6 +149,14 @@ func (s *Server) Open(ctx context.Context) error {
 			func(netip.Addr) { s.count.refused.Add(1) })
 		s.pairs = append(s.pairs, p)
 	}
+	if err := openTLS(ctx, s, cfg); err != nil {
+		for _, p := range s.pairs {
+			_ = p.udp.Close() // the error that matters is err
+			_ = p.tcp.Close()
+		}
+		s.pairs = nil
+		return err
+	}
 	for _, p := range s.pairs {
 		s.readers.Go(func() { s.serveUDP(p.udp) })
 		s.readers.Go(func() { s.serveTCP(p.tcp) })
@@ -166,7 +186,7 @@ func (s *Server) Reload(cfg Config) error {
 	if err := old.fixed(&cfg); err != nil {
 		s.deps.Logger.Warn("part of the new DNS configuration waits for a restart", zap.Error(err))
 	}
-	cfg.Addrs, cfg.Domain, cfg.AltDomain = old.Addrs, old.Domain, old.AltDomain
+	cfg.Addrs, cfg.TLSAddrs, cfg.Domain, cfg.AltDomain = old.Addrs, old.TLSAddrs, old.Domain, old.AltDomain
 	cfg.Datacenter, cfg.Limits = old.Datacenter, old.Limits
 	if err := s.reloadRecursion(&cfg); err != nil {
 		return err
@@ -210,6 +230,9 @@ func (s *Server) Close() error {
 		for _, p := range s.pairs {
 			_ = p.tcp.Close() // takes no more connections; those there are stay
 			_ = p.udp.SetReadDeadline(now)
+		}
+		for _, l := range s.secure {
+			_ = l.Close()
 		}
 		for c := range s.conns {
 			_ = s.extend(c)
@@ -271,6 +294,10 @@ func listen(ctx context.Context, addr string, all []string) (*pair, error) {
 		if err == nil {
 			u := udp.(*net.UDPConn)
 			_ = u.SetReadBuffer(udpQueue) // as much as the system allows
+			if err := tellAsked(u); err != nil {
+				_, _ = u.Close(), tcp.Close() // the error that matters is err
+				return nil, bindError("UDP", addr, err)
+			}
 			return &pair{addr: bound, udp: u, tcp: tcp}, nil
 		}
 		_ = tcp.Close() // the error that matters is err

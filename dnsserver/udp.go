@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -21,9 +22,7 @@ const (
 )
 
 // serveUDP reads a socket until the server closes, and then what has reached it
-// by then. What the fast path does not answer is answered by a goroutine of its
-// own, of which there are so many and no more: a query that finds none free is
-// dropped, and its asker tries again.
+// by then. What the fast path does not answer goes to the queue.
 func (s *Server) serveUDP(c *net.UDPConn) {
 	r := newReader(s, c)
 	quiet := false // nothing came since the socket's deadline was last moved
@@ -42,28 +41,91 @@ func (s *Server) serveUDP(c *net.UDPConn) {
 	}
 }
 
-// takeUDP has a query answered by the full path, if there is room.
-func (s *Server) takeUDP(c *net.UDPConn, from netip.AddrPort, query []byte) {
-	select {
-	case s.slots <- struct{}{}:
-		b := s.bufs.Get().(*[]byte)
-		n := copy(*b, query)
-		s.queries.Go(func() {
-			defer func() { <-s.slots }()
-			s.answerUDP(c, from, b, n)
-		})
-	default:
-		s.count.dropped.Add(1)
-	}
+// waiting is a query for the full path.
+type waiting struct {
+	c     *net.UDPConn
+	from  netip.AddrPort
+	asked origin
+	query *[]byte
+	n     int // bytes of the query
 }
 
-func (s *Server) answerUDP(c *net.UDPConn, from netip.AddrPort, query *[]byte, n int) {
-	out := s.bufs.Get().(*[]byte)
-	if resp := s.respond((*query)[:n], *out, asker{addr: from.Addr().Unmap()}); resp != nil {
-		// Nobody can be told that a reply could not be sent; the asker tries again.
-		_, _ = c.WriteToUDPAddrPort(resp, from)
+// queue are the queries for the full path: so many are answered at once, as many
+// more wait. When there is room for no more, the one that has waited longest goes:
+// its asker is the first to have given up.
+type queue struct {
+	most int
+
+	mu      sync.Mutex
+	running int
+	ring    []waiting // of most places, made when first needed
+	first   int
+	n       int // that wait
+}
+
+// add takes a query. It reports whether the caller must answer it, and returns
+// one that was dropped for it, or nil.
+func (q *queue) add(w waiting) (run bool, dropped *[]byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.running < q.most {
+		q.running++
+		return true, nil
 	}
-	s.bufs.Put(query)
+	if q.ring == nil {
+		q.ring = make([]waiting, q.most)
+	}
+	if q.n == q.most {
+		dropped = q.ring[q.first].query
+		q.first = (q.first + 1) % q.most
+		q.n--
+	}
+	q.ring[(q.first+q.n)%q.most] = w
+	q.n++
+	return false, dropped
+}
+
+// next is what who has answered a query answers next; false ends it.
+func (q *queue) next() (waiting, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.n == 0 {
+		q.running--
+		return waiting{}, false
+	}
+	w := q.ring[q.first]
+	q.ring[q.first] = waiting{}
+	q.first = (q.first + 1) % q.most
+	q.n--
+	return w, true
+}
+
+// takeUDP has a query answered by the full path.
+func (s *Server) takeUDP(c *net.UDPConn, from netip.AddrPort, asked origin, query []byte) {
+	b := s.bufs.Get().(*[]byte)
+	w := waiting{c, from, asked, b, copy(*b, query)}
+	run, dropped := s.queue.add(w)
+	if dropped != nil {
+		s.count.dropped.Add(1)
+		s.bufs.Put(dropped)
+	}
+	if !run {
+		return
+	}
+	s.queries.Go(func() {
+		for ok := true; ok; w, ok = s.queue.next() {
+			s.answerUDP(&w)
+		}
+	})
+}
+
+func (s *Server) answerUDP(w *waiting) {
+	out := s.bufs.Get().(*[]byte)
+	if resp := s.respond((*w.query)[:w.n], *out, asker{addr: w.from.Addr().Unmap()}); len(resp) > 0 {
+		// Nobody can be told that a reply could not be sent; the asker tries again.
+		_ = w.asked.write(w.c, resp, w.from)
+	}
+	s.bufs.Put(w.query)
 	s.bufs.Put(out)
 }
 

@@ -210,6 +210,11 @@ func (s *Targets) size(name int, plain bool) int {
 // Rcode is the reply's.
 func (a Answer) Rcode() int { return a.field(atFlags) & 0xF }
 
+// Bare reports whether the reply is nothing but an SOA record beside the question.
+func (a Answer) Bare() bool {
+	return a.field(atShape) == shapeStatic && a.field(atSerial) != noSerial && a.field(atCount) == 0 && a.field(atNs) == 1 && a.field(atExtra) == 0
+}
+
 // Write turns the question at the start of msg into its reply, and returns the
 // reply's length; cut says that records were left out for size. Ok is false, and
 // msg as it was, where the reply needs more thought than the packed bytes allow.
@@ -233,7 +238,7 @@ func (a Answer) writeStatic(msg []byte, q *Query, r *Reply) (n int, cut, ok bool
 		size = a.field(atPlain)
 	}
 	body := a[atBody:]
-	if size > r.Room.Size || a.field(atCount) > r.Room.Answers || q.End+len(body)+q.tail() > len(msg) {
+	if size > r.Room.Size || a.field(atCount) > r.Room.Answers || q.End+len(body)+q.Tail() > len(msg) {
 		return 0, false, false
 	}
 	q.begin(msg, r, uint16(a.field(atFlags)), a.field(atCount), a.field(atNs), a.field(atExtra))
@@ -241,7 +246,7 @@ func (a Answer) writeStatic(msg []byte, q *Query, r *Reply) (n int, cut, ok bool
 	if at := a.field(atSerial); at != noSerial {
 		binary.BigEndian.PutUint32(msg[q.End+at:], r.Serial)
 	}
-	return q.finish(msg, n), false, true
+	return q.finish(msg, n, r), false, true
 }
 
 func (a Answer) writeAddresses(msg []byte, q *Query, r *Reply) (n int, cut, ok bool) {
@@ -260,7 +265,7 @@ func (a Answer) writeAddresses(msg []byte, q *Query, r *Reply) (n int, cut, ok b
 	if fit := (r.Room.Size - q.End) / each; k > fit {
 		k, cut = fit, true
 	}
-	if k <= 0 || q.End+k*width+q.tail() > len(msg) {
+	if k <= 0 || q.End+k*width+q.Tail() > len(msg) {
 		return 0, false, false
 	}
 	flags := uint16(a.field(atFlags))
@@ -272,10 +277,10 @@ func (a Answer) writeAddresses(msg []byte, q *Query, r *Reply) (n int, cut, ok b
 	records := a[atBody:]
 	if count == 1 {
 		n += copy(msg[n:], records)
-		return q.finish(msg, n), cut, true
+		return q.finish(msg, n, r), cut, true
 	}
 	for _, i := range r.Order.pick(count, k) {
 		n += copy(msg[n:n+width], records[int(i)*width:])
 	}
-	return q.finish(msg, n), cut, true
+	return q.finish(msg, n, r), cut, true
 }

@@ -142,31 +142,52 @@ func (n *Negative) word(label []byte) bool {
 // Write turns a question that Split has understood into the reply that there is
 // no such name.
 func (n *Negative) Write(msg []byte, q *Query, r *Reply) (length int, ok bool) {
-	if !q.Lower {
-		return 0, false
-	}
+	return n.WriteSOA(msg, q, r, rcodeNameError)
+}
+
+// WriteSOA turns a question for a name right below a service's or node's suffix
+// into a reply with the SOA record alone.
+func (n *Negative) WriteSOA(msg []byte, q *Query, r *Reply, rcode int) (length int, ok bool) {
 	name := q.Name()
 	domain := 0
-	for first, tries := 0, 0; domain == 0; tries++ {
-		if tries > 2 {
+	for at, tries := 0, 0; domain == 0; tries++ {
+		if tries > 2 || name[at] == 0 {
 			return 0, false
 		}
-		if i := n.find(name[first:]); i >= 0 {
+		if i := n.find(name[at:]); i >= 0 {
 			domain = n.suffixes[i].domain
 			break
 		}
-		first += 1 + int(name[first])
+		at += 1 + int(name[at])
+	}
+	// The record has the domain in lower case. Where the question has not, its name
+	// stands there in full.
+	asked := msg[headerLen+len(name)-domain:]
+	own := []byte(nil)
+	if !q.Lower && !bytes.Equal(asked[:domain], name[len(name)-domain:]) {
+		if own = name[len(name)-domain:]; int(own[0])+2 < domain {
+			return 0, false // a part of it may be spelled alike
+		}
 	}
 	const rest = 2 + 2 + 4 + 2 + len(Negative{}.soa) // type, class, TTL, length, numbers
-	size := q.End + len(owner) + len(master) + len(owner) + len(mail) + len(owner) + rest
+	first := len(owner)
+	if own != nil {
+		first = len(own)
+	}
+	size := q.End + first + len(master) + len(owner) + len(mail) + len(owner) + rest
 	plain := q.End + domain + len(master) + domain + len(mail) + domain + rest
-	if size > r.Room.Size || r.Room.Plain && plain > r.Room.Size || size+q.tail() > len(msg) {
+	if size > r.Room.Size || r.Room.Plain && plain > r.Room.Size || size+q.Tail() > len(msg) {
 		return 0, false
 	}
-	q.begin(msg, r, FlagAA|rcodeNameError, 0, 1, 0)
+	q.begin(msg, r, FlagAA|uint16(rcode), 0, 1, 0)
 	pointer := 0xC000 | uint16(headerLen+len(name)-domain)
 	b := msg[q.End:q.End]
-	b = binary.BigEndian.AppendUint16(b, pointer)
+	if own != nil {
+		b = append(b, own...)
+		pointer = 0xC000 | uint16(q.End)
+	} else {
+		b = binary.BigEndian.AppendUint16(b, pointer)
+	}
 	b = append(b, 0, typeSOA, 0, classIN)
 	b = binary.BigEndian.AppendUint32(b, n.ttl)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(master)+len(mail)+2*len(owner)+len(n.soa)))
@@ -176,7 +197,7 @@ func (n *Negative) Write(msg []byte, q *Query, r *Reply) (length int, ok bool) {
 	b = binary.BigEndian.AppendUint16(b, pointer)
 	b = binary.BigEndian.AppendUint32(b, r.Serial)
 	b = append(b, n.soa[4:]...)
-	return q.finish(msg, q.End+len(b)), true
+	return q.finish(msg, q.End+len(b), r), true
 }
 
 const (

@@ -23,6 +23,12 @@ const (
 	// optLen is an OPT record without options (RFC 6891, section 6.1.2).
 	optLen = 11
 
+	// cookieLen is a whole DNS cookie (RFC 9018), clientLen the client's part of it.
+	cookieLen    = 24
+	clientLen    = 8
+	optionCookie = 10
+	optionHead   = 4
+
 	// plainSize is what an asker takes at least.
 	plainSize = 512
 )
@@ -38,7 +44,11 @@ type Query struct {
 	Flags  uint16 // that come back: RD and CD
 	EDNS   bool   // it had an OPT record
 	Size   int    // what that says the asker takes, 512 at least
-	Lower  bool   // the name was in lower case as it came
+	// Cookie is the DNS cookie that it had, CookieLen bytes: none, the client's part
+	// or both.
+	Cookie    [cookieLen]byte
+	CookieLen int
+	Lower     bool // the name was in lower case as it came
 }
 
 // Name is the name in lower case, as in a message.
@@ -81,16 +91,29 @@ func Parse(msg []byte, q *Query) bool {
 	q.KeyLen += typeLen
 	rest = rest[fixedLen:]
 	q.End = len(msg) - len(rest)
-	q.EDNS, q.Size = counts != oneQuestion, 0
+	q.EDNS, q.Size, q.CookieLen = counts != oneQuestion, 0, 0
 	if !q.EDNS {
 		return len(rest) == 0
 	}
-	// Root, type, size, extended rcode and version 0, flags, no options.
-	if len(rest) != optLen || rest[0] != 0 || binary.BigEndian.Uint16(rest[1:]) != typeOPT ||
-		rest[5] != 0 || rest[6] != 0 || rest[9] != 0 || rest[10] != 0 {
+	// Root, type, size, extended rcode and version 0, flags, length of the options.
+	if len(rest) < optLen || rest[0] != 0 || binary.BigEndian.Uint16(rest[1:]) != typeOPT ||
+		rest[5] != 0 || rest[6] != 0 || int(binary.BigEndian.Uint16(rest[9:])) != len(rest)-optLen {
+		return false
+	}
+	if len(rest) > optLen && !q.readCookie(rest[optLen:]) {
 		return false
 	}
 	q.Size = max(int(binary.BigEndian.Uint16(rest[3:])), plainSize)
+	return true
+}
+
+// readCookie reads a DNS cookie that is the only option, in one of the usual lengths.
+func (q *Query) readCookie(b []byte) bool {
+	n := len(b) - optionHead
+	if n != clientLen && n != cookieLen || binary.BigEndian.Uint16(b) != optionCookie || int(binary.BigEndian.Uint16(b[2:])) != n {
+		return false
+	}
+	q.CookieLen = copy(q.Cookie[:], b[optionHead:])
 	return true
 }
 
@@ -140,9 +163,10 @@ type Room struct {
 
 // Reply is what a reply says beside its records.
 type Reply struct {
-	RA     bool   // recursion is offered to the asker
-	TC     bool   // say so when records were left out
-	Serial uint32 // of SOA records
+	RA     bool            // recursion is offered to the asker
+	TC     bool            // say so when records were left out
+	Serial uint32          // of SOA records
+	Cookie [cookieLen]byte // for who came with one
 	Room   Room
 	Order  Order
 }
@@ -163,18 +187,36 @@ func (q *Query) begin(msg []byte, r *Reply, flags uint16, an, ns, ar int) {
 }
 
 // finish adds the OPT record that answers the asker's, and returns the length.
-func (q *Query) finish(msg []byte, at int) int {
+func (q *Query) finish(msg []byte, at int, r *Reply) int {
 	if !q.EDNS {
 		return at
 	}
-	opt := [optLen]byte{1: 0, 2: typeOPT, 3: byte(q.Size >> 8), 4: byte(q.Size)}
-	return at + copy(msg[at:], opt[:])
+	opt := [optLen + optionHead]byte{1: 0, 2: typeOPT, 3: byte(q.Size >> 8), 4: byte(q.Size)}
+	if q.CookieLen == 0 {
+		return at + copy(msg[at:], opt[:optLen])
+	}
+	opt[optLen-1], opt[optLen+1], opt[optLen+3] = optionHead+cookieLen, optionCookie, cookieLen
+	at += copy(msg[at:], opt[:])
+	return at + copy(msg[at:], r.Cookie[:])
 }
 
-// tail is how much the reply's OPT record takes.
-func (q *Query) tail() int {
-	if q.EDNS {
+// Truncate turns the question at the start of msg into the reply that says no more
+// than that there is one, and returns its length, or 0 where it has no room.
+func (q *Query) Truncate(msg []byte, r *Reply, rcode int) int {
+	if q.End+q.Tail() > len(msg) {
+		return 0
+	}
+	q.begin(msg, r, FlagAA|FlagTC|uint16(rcode), 0, 0, 0)
+	return q.finish(msg, q.End, r)
+}
+
+// Tail is how much the reply's OPT record takes.
+func (q *Query) Tail() int {
+	switch {
+	case !q.EDNS:
+		return 0
+	case q.CookieLen == 0:
 		return optLen
 	}
-	return 0
+	return optLen + optionHead + cookieLen
 }

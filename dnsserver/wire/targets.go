@@ -115,7 +115,7 @@ func (a Answer) writeTargets(msg []byte, q *Query, r *Reply) (n int, cut, ok boo
 	k = min(k, r.Room.Size/targetAt)
 	order := r.Order.pick(count, k)
 	p, ok := a.fit(order, k < count, q, r)
-	if !ok || p.pointed > maxPointer-targetAt || p.bytes+q.tail() > len(msg) {
+	if !ok || p.pointed > maxPointer-targetAt || p.bytes+q.Tail() > len(msg) {
 		return 0, false, false
 	}
 	order = order[:p.answers]
@@ -152,5 +152,5 @@ func (a Answer) writeTargets(msg []byte, q *Query, r *Reply) (n int, cut, ok boo
 		flags |= FlagTC
 	}
 	q.begin(msg, r, flags, p.answers, 0, extra)
-	return q.finish(msg, n), p.cut, true
+	return q.finish(msg, n, r), p.cut, true
 }

@@ -150,6 +150,12 @@ func addressesOf(answers, extra []dns.RR) []dns.RR {
 			wanted[catalog.Fold(rr.Target)] = true
 		case *dns.NS:
 			wanted[catalog.Fold(rr.Ns)] = true
+		case *dns.PTR:
+			wanted[catalog.Fold(rr.Ptr)] = true
+		case *dns.SVCB:
+			wanted[catalog.Fold(rr.Target)] = true
+		case *dns.HTTPS:
+			wanted[catalog.Fold(rr.Target)] = true
 		default:
 			wanted[catalog.Fold(rr.Header().Name)] = true
 		}
@@ -159,8 +165,11 @@ func addressesOf(answers, extra []dns.RR) []dns.RR {
 		if rr.Header().Rrtype == dns.TypeTXT || !wanted[catalog.Fold(rr.Header().Name)] {
 			continue
 		}
-		if c, ok := rr.(*dns.CNAME); ok {
-			wanted[catalog.Fold(c.Target)] = true
+		switch rr := rr.(type) {
+		case *dns.CNAME:
+			wanted[catalog.Fold(rr.Target)] = true
+		case *dns.SRV:
+			wanted[catalog.Fold(rr.Target)] = true
 		}
 		out = append(out, rr)
 	}

@@ -86,7 +86,7 @@ func (q *query) lookIn(dc string) found {
 	var svc *view.Service
 	svc, f.state, f.err = q.z.src.Service(q.ctx, dc, q.name.Label)
 	if f.err == nil {
-		f.instances = q.z.healthy(svc, q.name.Tag)
+		f.instances = healthyOf(q, svc)
 	}
 	return f
 }
@@ -96,7 +96,7 @@ func (q *query) of(f found) Reply {
 	sub := &query{z: q.z, ctx: q.ctx, name: q.name, qtype: q.qtype, client: q.client, chain: q.chain}
 	sub.name.Datacenter = catalog.Fold(f.datacenter)
 	sub.note(f.state)
-	r := sub.endpoints(f.instances, q.z.ttls.of(q.name.Label))
+	r := sub.endpoints(f.instances, ttlOf(f.instances, q.z.ttls.of(q.name.Label)))
 	q.stale = q.stale || sub.stale
 	return r
 }

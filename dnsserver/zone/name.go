@@ -27,6 +27,7 @@ const (
 	Addr    // an address spelled in the name
 	Query   // a prepared query
 	Mesh    // connect, virtual and ingress names
+	Browse  // what DNS-SD asks to find service types and domains
 	Reverse // an address under in-addr.arpa or ip6.arpa
 )
 
@@ -41,6 +42,9 @@ type Name struct {
 	Addr       netip.Addr
 	Owner      string // the name that records get: as asked, but for Addr
 	SRVOnly    bool   // the short RFC 2782 form, which has no other types
+	Instance   string // of a service, as DNS-SD names it; folded
+	Port       uint16 // of a service, as SVCB and HTTPS records are asked for; 0 is any
+	Scheme     string // that is spoken there; folded, without its underscore
 	Keywords   bool   // nothing but keywords stand before the domain
 }
 
@@ -163,6 +167,7 @@ func (z *Zone) parseBare(n *Name, labels []string) {
 		n.Kind = Apex
 	case len(labels) == 1 && labels[0] == labelNS:
 		n.Kind = Nameserv
+	case n.parseBrowse(labels):
 	case len(labels) >= 2 && rfc2782(labels[:2]):
 		if dc, ok := parseLocality(labels[2:]); ok {
 			n.Kind, n.Datacenter, n.SRVOnly = Service, dc, true
@@ -191,7 +196,7 @@ func (n *Name) setService(what []string) {
 	case len(what) == 1 && last == labelTCP:
 		n.Kind = Empty
 	default:
-		n.Label, n.Tag = last, strings.Join(what[:len(what)-1], ".")
+		n.Label, n.Tag = last, strings.Join(n.parsePort(what[:len(what)-1]), ".")
 	}
 }
 

@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 		{"_web._v1.consul.", zone.Name{Kind: zone.Service, Label: "web", Tag: "v1", SRVOnly: true}},
 		{"_web._v1.dc1.consul.", zone.Name{Kind: zone.Service, Label: "web", Tag: "v1", SRVOnly: true, Datacenter: "dc1"}},
 		{"_web._v1.dc1.dc.consul.", zone.Name{Kind: zone.Service, Label: "web", Tag: "v1", SRVOnly: true, Datacenter: "dc1"}},
-		{"a._web._tcp.consul.", zone.Name{Kind: zone.Nothing}},
+		{"a._web._tcp.consul.", zone.Name{Kind: zone.Service, Label: "web", SRVOnly: true, Instance: "a"}},
 		{"_a.b.consul.", zone.Name{Kind: zone.Nothing}},
 		{"_tcp.service.consul.", zone.Name{Kind: zone.Empty}},
 		{"_tcp.consul.", zone.Name{Kind: zone.Empty}},

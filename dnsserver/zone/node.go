@@ -57,7 +57,8 @@ func (q *query) addr() Reply {
 }
 
 // reverse answers for an address under arpa: the first node that has it by name,
-// else a service. Reverse names get TTL 0, since an address changes hands.
+// else a service. An address changes hands, so that the TTL is 0 unless a setting
+// says otherwise.
 func (q *query) reverse() Reply {
 	a, st, err := q.z.src.Address(q.ctx, "", q.name.Addr)
 	if err != nil {
@@ -82,7 +83,7 @@ func (q *query) reverse() Reply {
 	case q.qtype != dns.TypePTR && q.qtype != dns.TypeANY:
 		return q.nodata()
 	}
-	return Reply{Answer: []dns.RR{&dns.PTR{Hdr: header(q.name.Owner, dns.TypePTR, 0), Ptr: target}}}
+	return Reply{Answer: []dns.RR{&dns.PTR{Hdr: header(q.name.Owner, dns.TypePTR, q.z.ptrTTL), Ptr: target}}}
 }
 
 // serviceName is the name of a service, or "" if no message can carry it.

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type Options struct {
 	AltDomain     string // a second name of the zone, or empty
 	Datacenter    string // the own one
 	NodeTTL       time.Duration
+	PTRTTL        time.Duration            // of the names of addresses
 	ServiceTTL    map[string]time.Duration // by name, by prefix ("db*"), or "*"
 	SOA           SOA
 	OnlyPassing   bool // leave out instances in state warning too
@@ -32,6 +34,9 @@ type Options struct {
 	// Datacenters lists all that are known, the nearest first; nil is that there is
 	// only the own one.
 	Datacenters func() []string
+	// Services lists the names of the own datacenter's services, which may be behind
+	// what is; nil is that they are not told.
+	Services func(context.Context) (names []string, stale bool, err error)
 	// Execute executes prepared queries; nil is that there are none.
 	Execute Execute
 }

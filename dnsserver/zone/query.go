@@ -55,7 +55,7 @@ func (q *query) prepared() Reply {
 	if len(res.Instances) == 0 {
 		return q.missing()
 	}
-	ttl := q.z.ttls.of(catalog.Fold(res.Service))
+	ttl := ttlOf(res.Instances, q.z.ttls.of(catalog.Fold(res.Service)))
 	if res.HasTTL {
 		ttl = seconds(res.TTL)
 	}
@@ -65,6 +65,10 @@ func (q *query) prepared() Reply {
 
 // endpoints answers with instances, in their order.
 func (q *query) endpoints(insts []*catalog.Instance, ttl uint32) Reply {
+	q.limit = limitOf(insts)
+	if q.name.Port != 0 && !isBinding(q.qtype) {
+		return q.nodata()
+	}
 	if q.qtype == dns.TypeSRV {
 		return q.srv(insts, ttl)
 	}
@@ -76,6 +80,9 @@ func (q *query) endpoints(insts []*catalog.Instance, ttl uint32) Reply {
 	// A name that is an alias is one for every type (RFC 1034, section 3.6.2).
 	if host := q.aliasOf(insts); host != "" {
 		return q.alias(host, ttl)
+	}
+	if isBinding(q.qtype) {
+		return bindings(q, insts, ttl)
 	}
 	if q.qtype == dns.TypeTXT {
 		if rrs := serviceText(q.name.Owner, insts, ttl); len(rrs) > 0 {

@@ -21,11 +21,11 @@ func (q *query) service() Reply {
 		return q.failed(err)
 	}
 	q.note(st)
-	insts := q.z.healthy(svc, q.name.Tag)
+	insts := healthyOf(q, svc)
 	if len(insts) == 0 {
 		return q.missing()
 	}
-	return q.endpoints(insts, q.z.ttls.of(q.name.Label))
+	return q.endpoints(insts, ttlOf(insts, q.z.ttls.of(q.name.Label)))
 }
 
 // serviceText gives the metadata of instances, what several say being said once.
@@ -85,6 +85,9 @@ func (q *query) addresses(insts []*catalog.Instance, fam family, ttl uint32) []d
 	limit := maxAnswers + 1 // one more than any message takes, so that Fit sees it
 	if q.z.opt.ARecordLimit > 0 {
 		limit = min(limit, q.z.opt.ARecordLimit)
+	}
+	if q.limit > 0 {
+		limit = min(limit, q.limit)
 	}
 	var out []dns.RR
 	seen := newSeenOf[netip.Addr](len(insts))
@@ -201,7 +204,7 @@ func (q *query) srv(insts []*catalog.Instance, ttl uint32) Reply {
 		if target == "" || !places.add(p) {
 			continue
 		}
-		if len(r.Answer) > maxSRV {
+		if len(r.Answer) > maxSRV || q.limit > 0 && len(r.Answer) == q.limit {
 			break // one more than any message takes, so that Fit sees it
 		}
 		r.Answer = append(r.Answer, &dns.SRV{

@@ -36,6 +36,7 @@ type Zone struct {
 	alt     domain
 	ttls    ttls
 	nodeTTL uint32
+	ptrTTL  uint32
 	src     Source
 	shuffle Shuffle
 }
@@ -47,6 +48,7 @@ func New(opt Options, src Source, shuffle Shuffle) *Zone {
 		primary: newDomain(opt.Domain),
 		ttls:    newTTLs(opt.ServiceTTL),
 		nodeTTL: seconds(opt.NodeTTL),
+		ptrTTL:  seconds(opt.PTRTTL),
 		src:     src,
 		shuffle: shuffle,
 	}
@@ -72,6 +74,7 @@ type Reply struct {
 	Extra         []dns.RR // without an OPT record
 	Stale         bool     // made of data that may be behind
 	Scoped        bool     // made for the asker, not for everybody
+	Limited       bool     // instances may have been left out, since their definition says so
 	Err           error    // why Rcode is SERVFAIL
 }
 
@@ -92,7 +95,7 @@ func (z *Zone) AnswerTo(ctx context.Context, name Name, qtype uint16, client net
 	r := q.answer()
 	r.Scoped = name.Kind == Query
 	r.Authoritative = true // also of a failure, as resolvers know it from here
-	r.Stale = q.stale
+	r.Stale, r.Limited = q.stale, q.limit > 0
 	return r
 }
 
@@ -114,6 +117,7 @@ type query struct {
 	client netip.Addr // invalid if not known
 	chain  int        // names that may still be followed, this one included
 	stale  bool       // some part of the reply is
+	limit  int        // answers that the service's definition allows; 0 is all
 }
 
 func (q *query) answer() Reply {
@@ -123,7 +127,12 @@ func (q *query) answer() Reply {
 	case Nameserv:
 		return q.nameserver()
 	case Service:
-		if q.name.SRVOnly && q.qtype != dns.TypeSRV {
+		switch {
+		case q.name.Instance != "":
+			return instance(q)
+		case q.name.SRVOnly && q.name.Tag == "" && q.qtype == dns.TypePTR:
+			return instances(q)
+		case q.name.SRVOnly && q.qtype != dns.TypeSRV:
 			return q.missing()
 		}
 		return q.service()
@@ -143,6 +152,8 @@ func (q *query) answer() Reply {
 		return q.nodata()
 	case Query:
 		return q.prepared()
+	case Browse:
+		return browse(q)
 	}
 	return q.missing() // names of the mesh
 }
