@@ -203,6 +203,7 @@ func (r *locator) addresses(p Ports) Addresses {
 	a.SerfLAN = r.serf("serf_lan", f.SerfLAN, a.Bind, p.SerfLAN)
 	a.SerfWAN = r.serf("serf_wan", f.SerfWAN, a.Bind, p.SerfWAN)
 	a.DNS = withPort(r.orClient("addresses.dns", f.Addresses.DNS, a.Client, nil), p.DNS)
+	a.DNSTLS = withPort(r.orClient("addresses.dns", f.Addresses.DNS, a.Client, nil), p.DNSTLS)
 	a.HTTP = withPort(r.orClient("addresses.http", f.Addresses.HTTP, a.Client, &a.HTTPSockets), p.HTTP)
 	if p.HTTP <= 0 {
 		a.HTTPSockets = nil
@@ -293,6 +294,9 @@ func (r *locator) distinct(a *Addresses, server bool, p Ports) {
 	}
 	for _, at := range a.DNS {
 		add("DNS", at)
+	}
+	for _, at := range a.DNSTLS {
+		add("DNS TLS", at)
 	}
 	for _, at := range a.HTTP {
 		add("HTTP", at)

@@ -59,9 +59,12 @@ dns_config {
   a_record_limit                  = 0
   max_stale                       = "87600h"
   node_ttl                        = "0s"
+  ptr_ttl                         = "0s"
   recursor_timeout                = "2s"
   recursor_strategy               = "sequential"
   udp_answer_limit                = 3
+  max_udp_size                    = 1232
+  response_rate_limit             = 10000
   enable_additional_node_meta_txt = true
   soa {
     refresh = 3600

@@ -174,6 +174,7 @@ type addressesFile struct {
 
 type portsFile struct {
 	DNS            *int `hcl:"dns" doc:"DNS, UDP and TCP"`
+	DNSTLS         *int `hcl:"dns_tls" doc:"DNS over TLS; off unless it is set (853 is the port that clients know)"`
 	HTTP           *int `hcl:"http" doc:"HTTP"`
 	HTTPS          *int `hcl:"https" doc:"HTTPS (shown; served later)"`
 	GRPC           *int `hcl:"grpc" doc:"gRPC to proxies (shown; served later)"`
@@ -203,11 +204,15 @@ type dnsFile struct {
 	EnableTruncate     *bool                    `hcl:"enable_truncate" doc:"set the TC bit when an answer over UDP was cut"`
 	MaxStale           *time.Duration           `hcl:"max_stale" doc:"age up to which a stale answer is given while servers can be reached"`
 	NodeTTL            *time.Duration           `hcl:"node_ttl" doc:"TTL of node answers"`
+	PTRTTL             *time.Duration           `hcl:"ptr_ttl" doc:"TTL of the names of addresses"`
 	OnlyPassing        *bool                    `hcl:"only_passing" doc:"leave out services in the state warning"`
 	RecursorTimeout    *time.Duration           `hcl:"recursor_timeout" doc:"how long one recursor is waited for"`
 	RecursorStrategy   *string                  `hcl:"recursor_strategy" doc:"sequential or random"`
 	RecursionAllow     []string                 `hcl:"recursion_allow" doc:"networks that may ask for names outside of the domain; default is private and loopback ones"`
 	ServiceTTL         map[string]time.Duration `hcl:"service_ttl" doc:"TTL of service answers by name, prefix with *, or *"`
+	MaxUDPSize         *int                     `hcl:"max_udp_size" doc:"bytes of an answer over UDP to an asker without a DNS cookie, whatever it takes; 0 is no limit"`
+	ResponseRateLimit  *int                     `hcl:"response_rate_limit" doc:"answers a second of one name to one network over UDP, to askers without a DNS cookie; 0 is no limit"`
+	LimitExempt        []string                 `hcl:"limit_exempt" doc:"networks for which max_udp_size and response_rate_limit do not count; default is loopback"`
 	UDPAnswerLimit     *int                     `hcl:"udp_answer_limit" doc:"records in an answer over UDP without EDNS"`
 	NodeMetaTXT        *bool                    `hcl:"enable_additional_node_meta_txt" doc:"add node metadata as TXT records"`
 	SOA                struct {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"consul.internal/dnsserver"
 	"consul.internal/dnsserver/recurse"
 	"consul.internal/internal/fault"
 )
@@ -77,7 +78,7 @@ func TestDefaults(t *testing.T) {
 		Limits: Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, RPCMaxConnsPerClient: 100, RPCHandshakeTimeout: 5 * time.Second, RPCClientTimeout: time.Minute, KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10},
 		DNS: DNS{
 			Domain: "consul.", RecursorTimeout: 2 * time.Second, RecursionAllow: recurse.PrivateRanges(), AllowStale: true, MaxStale: 87600 * time.Hour, UDPAnswerLimit: 3, NodeMetaTXT: true,
-			SOARefresh: 3600, SOARetry: 600, SOAExpire: 86400,
+			SOARefresh: 3600, SOARetry: 600, SOAExpire: 86400, Guard: dnsserver.DefaultGuard(),
 		},
 		HTTP:      HTTP{MaxHeaderBytes: 1 << 20},
 		Queries:   Queries{DefaultTime: 5 * time.Minute, MaxTime: 10 * time.Minute},

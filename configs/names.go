@@ -11,6 +11,7 @@ import (
 func (r *resolver) names(d *DNS) {
 	cfg := dnsserver.DefaultConfig()
 	cfg.Domain, cfg.AltDomain, cfg.ServiceTTL = d.Domain, d.AltDomain, d.ServiceTTL
+	cfg.Guard = d.Guard
 	if dc := value(r.f.Datacenter); dc != "" {
 		cfg.Datacenter = dc
 	}

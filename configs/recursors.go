@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"consul.internal/dnsserver"
 	"consul.internal/dnsserver/recurse"
 )
 
@@ -42,6 +43,25 @@ func (r *resolver) recursionAllow() []netip.Prefix {
 		return recurse.PrivateRanges()
 	}
 	return out
+}
+
+// guardOf reads what keeps the agent from being used against others.
+func guardOf(r *resolver) dnsserver.Guard {
+	const key = "dns_config.limit_exempt"
+	f := &r.f.DNS
+	g := dnsserver.Guard{MaxUDP: value(f.MaxUDPSize), Rate: value(f.ResponseRateLimit)}
+	for _, text := range f.LimitExempt {
+		p, err := recurse.ParseNetwork(text)
+		if err != nil {
+			r.errorf(key, "%s: %v", key, err)
+			continue
+		}
+		g.Exempt = append(g.Exempt, p)
+	}
+	if len(f.LimitExempt) == 0 {
+		g.Exempt = dnsserver.Loopback()
+	}
+	return g
 }
 
 // apart reports recursors that lead back to this agent.

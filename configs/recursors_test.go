@@ -44,6 +44,9 @@ func TestRecursorMistakes(t *testing.T) {
 		{`recursors = ["10.0.0.5:8600"] addresses { dns = "0.0.0.0" }`, "is this agent's own DNS address (0.0.0.0:8600)"},
 		{`dns_config { recursor_strategy = "fastest" }`, `dns_config.recursor_strategy cannot be "fastest": use sequential or random`},
 		{`dns_config { recursor_timeout = "0s" }`, "dns_config.recursor_timeout cannot be 0s"},
+		{`dns_config { limit_exempt = ["lan"] }`, `dns_config.limit_exempt: "lan" is not a network`},
+		{`dns_config { max_udp_size = 511 }`, "dns_config.max_udp_size: 511 is less than the 512 bytes that every asker takes"},
+		{`dns_config { response_rate_limit = -1 }`, "dns_config.response_rate_limit: -1 is negative"},
 		{`dns_config { recursion_allow = ["lan"] }`, `dns_config.recursion_allow: "lan" is not a network`},
 	} {
 		_, _, err := Load([]string{"-data-dir=x", "-client=127.0.0.1", "-hcl", tt.hcl}, testHost())

@@ -269,7 +269,7 @@ func (r *resolver) raft() Raft {
 func (r *resolver) ports(server bool) Ports {
 	f := r.f.Ports
 	p := Ports{
-		DNS: value(f.DNS), HTTP: value(f.HTTP), HTTPS: value(f.HTTPS), GRPC: value(f.GRPC), GRPCTLS: value(f.GRPCTLS),
+		DNS: value(f.DNS), DNSTLS: value(f.DNSTLS), HTTP: value(f.HTTP), HTTPS: value(f.HTTPS), GRPC: value(f.GRPC), GRPCTLS: value(f.GRPCTLS),
 		SerfLAN: value(f.SerfLAN), SerfWAN: value(f.SerfWAN), Server: value(f.Server),
 	}
 	for _, one := range []struct {
@@ -278,6 +278,7 @@ func (r *resolver) ports(server bool) Ports {
 		needed bool
 	}{
 		{"dns", p.DNS, false},
+		{"dns_tls", p.DNSTLS, false},
 		{"http", p.HTTP, false},
 		{"https", p.HTTPS, false},
 		{"grpc", p.GRPC, false},
@@ -308,8 +309,9 @@ func (r *resolver) dns() DNS {
 		RecursorsRandom: value(f.RecursorStrategy) == "random", RecursorTimeout: value(f.RecursorTimeout), RecursionAllow: r.recursionAllow(),
 		AllowStale: value(f.AllowStale), MaxStale: value(f.MaxStale), OnlyPassing: value(f.OnlyPassing),
 		EnableTruncate: value(f.EnableTruncate), DisableCompression: value(f.DisableCompression), NodeMetaTXT: value(f.NodeMetaTXT),
-		ARecordLimit: value(f.ARecordLimit), UDPAnswerLimit: value(f.UDPAnswerLimit), NodeTTL: value(f.NodeTTL), ServiceTTL: f.ServiceTTL,
+		ARecordLimit: value(f.ARecordLimit), UDPAnswerLimit: value(f.UDPAnswerLimit), NodeTTL: value(f.NodeTTL), PTRTTL: value(f.PTRTTL), ServiceTTL: f.ServiceTTL,
 		SOARefresh: value(f.SOA.Refresh), SOARetry: value(f.SOA.Retry), SOAExpire: value(f.SOA.Expire), SOAMinTTL: value(f.SOA.MinTTL),
+		Guard: guardOf(r),
 	}
 	for key, name := range map[string]string{"domain": d.Domain, "alt_domain": d.AltDomain} {
 		if name == "" {

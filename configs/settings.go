@@ -7,6 +7,7 @@ import (
 	"consul.internal/agent"
 	"consul.internal/checks"
 	"consul.internal/configentry"
+	"consul.internal/dnsserver"
 	"consul.internal/internal/watch"
 )
 
@@ -94,6 +95,7 @@ type Addresses struct {
 	SerfWAN          netip.AddrPort // port 0 = off
 	DNS              []netip.AddrPort
 	HTTP             []netip.AddrPort
+	DNSTLS           []netip.AddrPort
 	HTTPSockets      []string // paths of unix sockets
 	HTTPS            []netip.AddrPort
 	SocketUser       string
@@ -104,6 +106,7 @@ type Addresses struct {
 // Ports are port numbers; -1 is off.
 type Ports struct {
 	DNS     int
+	DNSTLS  int // 0 is off too
 	HTTP    int
 	HTTPS   int
 	GRPC    int
@@ -130,11 +133,13 @@ type DNS struct {
 	ARecordLimit       int
 	UDPAnswerLimit     int
 	NodeTTL            time.Duration
+	PTRTTL             time.Duration
 	ServiceTTL         map[string]time.Duration // by name, "prefix*" or "*"
 	SOARefresh         int                      // seconds, as the three below
 	SOARetry           int
 	SOAExpire          int
 	SOAMinTTL          int
+	Guard              dnsserver.Guard // against use of the agent against others
 }
 
 // HTTP is the HTTP interface.

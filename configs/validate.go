@@ -87,6 +87,7 @@ func (r *resolver) bounds() {
 		least time.Duration
 	}{
 		{"dns_config.node_ttl", f.DNS.NodeTTL, 0},
+		{"dns_config.ptr_ttl", f.DNS.PTRTTL, 0},
 		{"dns_config.max_stale", f.DNS.MaxStale, 0},
 		{"dns_config.recursor_timeout", f.DNS.RecursorTimeout, time.Millisecond},
 		{"discovery_max_stale", f.DiscoveryMaxStale, 0},

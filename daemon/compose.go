@@ -106,10 +106,10 @@ func taggedAddresses(a *configs.Addresses) map[string]string {
 // dnsConfig reports false if DNS is off.
 func dnsConfig(s *configs.Settings) (dnsserver.Config, bool) {
 	cfg := dnsserver.DefaultConfig()
-	cfg.Addrs = addrs(s.Addresses.DNS)
+	cfg.Addrs, cfg.TLSAddrs = addrs(s.Addresses.DNS), addrs(s.Addresses.DNSTLS)
 	cfg.Domain, cfg.AltDomain = s.DNS.Domain, s.DNS.AltDomain
 	cfg.Datacenter = s.Node.Datacenter
-	cfg.NodeTTL, cfg.ServiceTTL = s.DNS.NodeTTL, s.DNS.ServiceTTL
+	cfg.NodeTTL, cfg.PTRTTL, cfg.ServiceTTL = s.DNS.NodeTTL, s.DNS.PTRTTL, s.DNS.ServiceTTL
 	cfg.SOA = dnsserver.SOA{
 		Refresh: uint32(s.DNS.SOARefresh), Retry: uint32(s.DNS.SOARetry),
 		Expire: uint32(s.DNS.SOAExpire), MinTTL: uint32(s.DNS.SOAMinTTL),
@@ -121,6 +121,7 @@ func dnsConfig(s *configs.Settings) (dnsserver.Config, bool) {
 	cfg.DisableCompression = s.DNS.DisableCompression
 	cfg.EnableAdditionalNodeMetaTXT = s.DNS.NodeMetaTXT
 	cfg.TranslateWANAddrs = s.Node.TranslateWANAddrs
+	cfg.Guard = s.DNS.Guard
 	cfg.Recursion.Upstreams, cfg.Recursion.Random = s.DNS.Recursors, s.DNS.RecursorsRandom
 	cfg.Recursion.Timeout, cfg.Recursion.Allow = s.DNS.RecursorTimeout, s.DNS.RecursionAllow
 	return cfg, len(cfg.Addrs) > 0

@@ -124,6 +124,9 @@ func New(settings *configs.Settings, opts Options) (*Daemon, error) {
 	if len(settings.Addresses.HTTPS) > 0 && !d.tls.HTTPS.Incoming() {
 		return nil, errors.New("ports.https is open but there is no certificate for it: set cert_file and key_file in tls.https or tls.defaults")
 	}
+	if len(settings.Addresses.DNSTLS) > 0 && !d.tls.HTTPS.Incoming() {
+		return nil, errors.New("ports.dns_tls is open but there is no certificate for it: set cert_file and key_file in tls.https or tls.defaults")
+	}
 	d.pools = newPools(d)
 	return d, nil
 }
@@ -294,6 +297,7 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 	d.dns, err = dnsserver.New(cfg, dnsserver.Deps{
 		Source: d.views.source, Logger: d.log.Named("dns"),
 		Metrics: d.opts.Metrics, Execute: d.views.queries.Execute, Datacenters: d.pools.chart,
+		Services: newServiceNames(d.caller).list, TLS: d.tls.HTTPS.Server("dot"),
 	})
 	if err != nil {
 		return err
@@ -302,6 +306,9 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 		return err
 	}
 	d.onClose("DNS door", d.dns.Close)
+	for _, a := range dnsserver.TLSAddrs(d.dns) {
+		d.log.Info("Started DNS server", zap.Stringer("address", a), zap.String("network", "tls"))
+	}
 	for _, a := range d.dns.Addrs() {
 		d.log.Info("Started DNS server", zap.Stringer("address", a), zap.String("network", "tcp and udp"))
 	}
@@ -309,10 +316,14 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 }
 
 func (d *Daemon) httpDeps() httpapi.Deps {
-	return httpapi.Deps{
+	deps := httpapi.Deps{
 		Caller: d.caller, Local: d.local, Process: process{d}, Pool: process{d}, Snapshots: snapshots{d}, Events: d.pools.events, Log: d.log.Named("http"),
 		Metrics: d.opts.Metrics, Monitor: d.opts.Monitor, TLS: d.tls.HTTPS.Server("h2", "http/1.1"),
 	}
+	if d.dns != nil { // else the interface would hold a server that is none
+		deps.DNS = dnsserver.NewDirect(d.dns)
+	}
+	return deps
 }
 
 func (d *Daemon) openHTTP(ctx context.Context) error {

@@ -15,7 +15,7 @@ func TestDocumented(t *testing.T) {
 	}
 	documented := map[string]string{}
 	middle := regexp.MustCompile("/:[a-z]+/") // an item with more of the path after it
-	for _, m := range regexp.MustCompile("(?m)^\\| `(/v1/[^`]*)` \\| ([A-Z, ]+) \\|").FindAllStringSubmatch(string(page), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(/(?:v1/|dns-query)[^`]*)` \\| ([A-Z, ]+) \\|").FindAllStringSubmatch(string(page), -1) {
 		doc := middle.ReplaceAllString(m[1], "/{item}/")
 		path, _, item := strings.Cut(doc, ":")
 		if item && !strings.HasSuffix(path, "/") {

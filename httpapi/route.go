@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"consul.internal/httpapi/edge"
+	"consul.internal/httpapi/names"
 	"go.uber.org/zap"
 )
 
@@ -130,7 +131,7 @@ func (s *Server) wrap(rt edge.Route) http.Handler {
 			edge.Plain(w, http.StatusMethodNotAllowed, "method "+r.Method+" not allowed")
 			return
 		}
-		if r.Method != http.MethodGet && !mayWrite(s.config().WriteFrom, r.RemoteAddr) {
+		if r.Method != http.MethodGet && rt.Path != names.QueryPath && !mayWrite(s.config().WriteFrom, r.RemoteAddr) {
 			edge.Plain(w, http.StatusForbidden, "HTTP write requests from this address are denied (http_config.allow_write_http_from)")
 			return
 		}

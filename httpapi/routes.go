@@ -6,9 +6,11 @@ import (
 	"slices"
 
 	"consul.internal/catalog"
+	"consul.internal/httpapi/acl"
 	"consul.internal/httpapi/config"
 	"consul.internal/httpapi/edge"
 	"consul.internal/httpapi/keys"
+	"consul.internal/httpapi/names"
 )
 
 // routes is the one table of what this edge answers.
@@ -81,7 +83,7 @@ func (s *Server) routes() []edge.Route {
 		edge.GetPut(snapshotPath, snp.serve),
 		edge.Get("/v1/status/leader", sts.leader),
 		edge.Get("/v1/status/peers", sts.peers),
-	}, config.Routes(s.Base), keys.Routes(s.Base, s.deps.Events))
+	}, acl.Routes(s.Base), config.Routes(s.Base), keys.Routes(s.Base, s.deps.Events), names.Routes(s.deps.DNS))
 }
 
 // debugRoutes open the process to a debugger, where the configuration says so.

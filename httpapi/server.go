@@ -17,6 +17,7 @@ import (
 	"consul.internal/agent"
 	"consul.internal/httpapi/edge"
 	"consul.internal/httpapi/keys"
+	"consul.internal/httpapi/names"
 	"consul.internal/internal/door"
 	"consul.internal/internal/logx"
 	"consul.internal/internal/metrics"
@@ -39,6 +40,8 @@ type Deps struct {
 	Snapshots Snapshots
 	// Events that this agent has seen; nil = it sees none.
 	Events keys.Events
+	// DNS answers questions over HTTPS and explains answers; nil = it is off.
+	DNS names.Server
 }
 
 // Server is the HTTP door of an agent.

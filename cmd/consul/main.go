@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 
+	"consul.internal/cmd/consul/access"
 	"consul.internal/cmd/consul/command"
 	"consul.internal/cmd/consul/discover"
 	"consul.internal/cmd/consul/entries"
@@ -38,7 +39,7 @@ func commands() command.Set {
 		"validate": validateCommand,
 		"version":  versionCommand,
 	}
-	return command.Join(own, discover.Commands(), entries.Commands(), keys.Commands(), operate.Commands())
+	return command.Join(own, access.Commands(), discover.Commands(), entries.Commands(), keys.Commands(), operate.Commands())
 }
 
 // manualCommand is for those who make packages.

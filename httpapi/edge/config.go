@@ -24,6 +24,9 @@ type Settings struct {
 	KVMaxValueSize int64
 	// TxnMaxReqLen is the longest body of a transaction, in bytes; never less than KVMaxValueSize.
 	TxnMaxReqLen int64
+	// ACLs says that access is controlled; the policies are those words of its configuration.
+	ACLs                            bool
+	ACLDefaultPolicy, ACLDownPolicy string
 }
 
 // Base is what every handler stands on.

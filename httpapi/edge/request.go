@@ -14,15 +14,18 @@ import (
 	"consul.internal/rpc"
 )
 
-// Token is the secret that a request carries: header, bearer, or parameter.
+// Token is the secret that a request carries: parameter, header, or bearer.
 func Token(r *http.Request) string {
+	if t := r.URL.Query().Get("token"); t != "" {
+		return t
+	}
 	if t := r.Header.Get("X-Consul-Token"); t != "" {
 		return t
 	}
 	if kind, t, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(kind, "bearer") {
 		return strings.TrimSpace(t)
 	}
-	return r.URL.Query().Get("token")
+	return ""
 }
 
 // Target is the datacenter that a request is for, and its token.

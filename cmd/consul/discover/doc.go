@@ -12,6 +12,7 @@ func Commands() command.Set {
 		"catalog datacenters": catalogDatacentersCommand,
 		"catalog nodes":       catalogNodesCommand,
 		"catalog services":    catalogServicesCommand,
+		"explain":             explainCommand,
 		"info":                infoCommand,
 		"maint":               maintCommand,
 		"members":             membersCommand,

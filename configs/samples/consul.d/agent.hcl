@@ -31,6 +31,7 @@ client_addr = "127.0.0.1"
 
 # ports {
 #   dns  = 8600                            # 53 is possible with the systemd unit
+#   dns_tls = 853                          # DNS over TLS, with the certificate of tls.https
 #   http = 8500
 # }
 

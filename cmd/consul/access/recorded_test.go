@@ -1,0 +1,203 @@
+package access_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap/zaptest"
+
+	"consul.internal/cmd/consul/access"
+	"consul.internal/cmd/consul/command"
+	"consul.internal/httpapi"
+	"consul.internal/server"
+	"consul.internal/store"
+)
+
+// agent is the address of an HTTP edge over a server with ACLs.
+func agent(t *testing.T) string {
+	t.Helper()
+	cfg := store.DefaultConfig()
+	cfg.NodeID, cfg.Bootstrap = "aaaaaaaa-1111-1111-1111-111111111111", true
+	addr, tr := raft.NewInmemTransport("127.0.0.1:8300")
+	tr.Connect(addr, tr)
+	log := zaptest.NewLogger(t)
+	st, err := store.New(cfg, store.Deps{Logger: log, Transport: tr})
+	if err == nil {
+		err = st.Open(t.Context())
+	}
+	if err == nil {
+		err = st.Ready(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := server.New(server.Config{
+		Datacenter: "dc1", RPCHoldTimeout: time.Minute, DefaultQueryTime: time.Minute, MaxQueryTime: time.Minute,
+		ACL: server.ACL{Enabled: true},
+	}, server.Deps{Store: st, Log: log})
+	s.BootstrapACL(t.Context())
+	web := httpapi.DefaultConfig()
+	web.Datacenter, web.NodeName, web.ACLs = "dc1", "node-a", true
+	h, err := httpapi.New(web, httpapi.Deps{Caller: s, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	door := httptest.NewServer(h.Handler())
+	t.Cleanup(door.Close)
+	return door.URL
+}
+
+type step struct {
+	Name    string
+	Args    []string
+	Stdin   string
+	Env     map[string]string
+	Files   map[string]string
+	Capture []struct{ Var, Expr string }
+	Expect  struct {
+		Exit   int
+		Stdout struct {
+			Mode      string
+			Lines     []string
+			Unordered bool
+		}
+		Stderr struct{ Mode string }
+	}
+}
+
+// The recorded case of policies and roles, command by command.
+func TestRecorded(t *testing.T) {
+	raw, err := os.ReadFile("../../../internal/conformance/testdata/cli/cli-acl-policy.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var script struct{ Steps []step }
+	if err := json.Unmarshal(raw, &script); err != nil {
+		t.Fatal(err)
+	}
+	if len(script.Steps) < 20 {
+		t.Fatalf("only %d steps", len(script.Steps))
+	}
+	t.Setenv("CONSUL_HTTP_ADDR", agent(t))
+	t.Chdir(t.TempDir())
+	vars := map[string]string{}
+	fill := func(in string) string {
+		for k, v := range vars {
+			in = strings.ReplaceAll(in, "${"+k+"}", v)
+		}
+		return in
+	}
+	for _, s := range script.Steps {
+		for name, text := range s.Files {
+			if err := os.WriteFile(filepath.Base(name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Setenv("CONSUL_HTTP_TOKEN", fill(s.Env["CONSUL_HTTP_TOKEN"]))
+		var args []string
+		for _, a := range s.Args {
+			args = append(args, fill(a))
+		}
+		var out, errs bytes.Buffer
+		app := &command.App{In: strings.NewReader(s.Stdin), Out: &out, Err: &errs}
+		code := access.Commands().Run(app, "test", args)
+		if code != s.Expect.Exit {
+			t.Errorf("%s: exit %d, want %d: %s%s", s.Name, code, s.Expect.Exit, out.String(), errs.String())
+			continue
+		}
+		for _, c := range s.Capture {
+			if m := regexp.MustCompile(c.Expr).FindStringSubmatch(out.String()); m != nil {
+				vars[c.Var] = m[1]
+			}
+		}
+		if s.Expect.Stderr.Mode == "nonempty" && errs.Len() == 0 {
+			t.Errorf("%s: it says nothing", s.Name)
+		}
+		if s.Expect.Stdout.Mode == "lines" {
+			if missing := lines(out.String(), s.Expect.Stdout.Lines, fill); missing != "" {
+				t.Errorf("%s: no %q in\n%s", s.Name, missing, out.String())
+			}
+		}
+	}
+}
+
+// lines is the first of the wanted lines that is not there; <*> stands for anything.
+func lines(out string, want []string, fill func(string) string) string {
+	blanks := regexp.MustCompile(`\s+`)
+	var have []string
+	for l := range strings.Lines(out) {
+		have = append(have, strings.TrimSpace(blanks.ReplaceAllString(l, " ")))
+	}
+	for _, w := range want {
+		line := strings.ReplaceAll(regexp.QuoteMeta(fill(w)), `<\*>`, ".*")
+		fits := regexp.MustCompile("^" + line + "$")
+		i := slices.IndexFunc(have, fits.MatchString)
+		if i < 0 {
+			return w
+		}
+		have = slices.Delete(have, i, i+1)
+	}
+	return ""
+}
+
+// Tokens are made, shown, changed, cloned and deleted.
+func TestTokens(t *testing.T) {
+	t.Setenv("CONSUL_HTTP_ADDR", agent(t))
+	run := func(want int, args ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		if code := access.Commands().Run(&command.App{In: strings.NewReader(""), Out: &out, Err: &out}, "test", append([]string{"acl"}, args...)); code != want {
+			t.Fatalf("%v: exit %d: %s", args, code, out.String())
+		}
+		return out.String()
+	}
+	field := func(out, name string) string {
+		t.Helper()
+		m := regexp.MustCompile(name + `:\s+(\S+)`).FindStringSubmatch(out)
+		if m == nil {
+			t.Fatalf("no %s in %s", name, out)
+		}
+		return m[1]
+	}
+	t.Setenv("CONSUL_HTTP_TOKEN", field(run(0, "bootstrap"), "SecretID"))
+	run(0, "policy", "create", "-name", "p", "-rules", `acl = "read"`)
+	run(0, "role", "create", "-name", "r", "-policy-name", "p")
+	made := run(0, "token", "create", "-description", "d", "-role-name", "r", "-service-identity", "web", "-templated-policy", "builtin/node", "-var", "name:n1", "-expires-ttl", "1h")
+	id := field(made, "AccessorID")
+	for _, want := range []string{"- r", "web (Datacenters: all)", "builtin/node (Name: n1)", "Expiration Time:"} {
+		if !strings.Contains(made, want) {
+			t.Errorf("no %q in %s", want, made)
+		}
+	}
+	changed := run(0, "token", "update", "-accessor-id", id[:8], "-description", "e", "-policy-name", "p")
+	if !strings.Contains(changed, "- p") || !strings.Contains(changed, "- r") || field(changed, "Description") != "e" {
+		t.Errorf("changed: %s", changed)
+	}
+	if twin := run(0, "token", "clone", "-accessor-id", id, "-description", "f"); field(twin, "AccessorID") == id {
+		t.Errorf("clone: %s", twin)
+	}
+	if all := run(0, "token", "list"); strings.Count(all, "AccessorID:") != 4 {
+		t.Errorf("list: %s", all)
+	}
+	t.Setenv("CONSUL_HTTP_TOKEN", field(made, "SecretID"))
+	if own := run(0, "token", "read", "-self"); field(own, "AccessorID") != id {
+		t.Errorf("self: %s", own)
+	}
+	run(1, "token", "delete", "-accessor-id", id)
+	run(1, "token", "delete")
+	run(1, "role", "update", "-name", "r", "-node-identity", "n")
+}

@@ -1,0 +1,88 @@
+package discover
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/hashicorp/consul/api"
+
+	"consul.internal/cmd/consul/command"
+)
+
+// explanation is the part of the agent's explanation that is shown.
+type explanation struct {
+	Kind, Datacenter, Label, Tag, By string
+	Views                            []struct {
+		Kind, Datacenter, Name, Source, Error string
+		Index                                 uint64
+		Stale                                 bool
+		AgeMillis                             int64
+	}
+	Instances []struct {
+		Node, ID, Address, Status, Reason string
+		Port                              int
+		Given                             bool
+	}
+	Answer string
+}
+
+func explainCommand(a *command.App) *command.Command {
+	c := a.New("consul explain [options] name [type]", "Explains how a DNS question is answered",
+		`Shows which instances of a service the agent's DNS gives and which it leaves out,
+by which check, tag or limit; what in its memory the answer is made of, how old that
+is and what keeps it up to date; and the answer as dig shows it. Without a type it is
+that of IPv4 addresses.
+
+    $ consul explain web.service.consul
+    $ consul explain web.service.dc2.consul SRV`).WithClient(true)
+	c.Do = func(args []string) int {
+		if len(args) != 1 && len(args) != 2 {
+			return c.Misused("A name and at most a type must be specified.")
+		}
+		client, ok := c.Open()
+		if !ok {
+			return 1
+		}
+		var e explanation
+		path := "/v1/internal/dns/explain/" + url.PathEscape(args[0]) + "/" + strings.ToUpper(cmp.Or(strings.Join(args[1:], ""), "A"))
+		if _, err := client.Raw().Query(path, &e, &api.QueryOptions{}); err != nil {
+			c.Fail("Error explaining %s: %s", args[0], err)
+			return 1
+		}
+		show(c, &e)
+		return 0
+	}
+	return c
+}
+
+func show(c *command.Command, e *explanation) {
+	rows := [][]string{{"Kind", e.Kind}, {"Datacenter", e.Datacenter}, {"Asks for", e.Label}, {"Tag", e.Tag}, {"Answered by", e.By}}
+	for _, r := range rows {
+		if r[1] != "" {
+			c.Say("%-12s %s", r[0], r[1])
+		}
+	}
+	if len(e.Views) > 0 {
+		c.Say("")
+		table := [][]string{{"View", "Datacenter", "Name", "Index", "Stale", "Age", "Source"}}
+		for _, v := range e.Views {
+			table = append(table, []string{v.Kind, v.Datacenter, v.Name, fmt.Sprint(v.Index), fmt.Sprint(v.Stale), fmt.Sprintf("%dms", v.AgeMillis), cmp.Or(v.Error, v.Source)})
+		}
+		c.Table(table)
+	}
+	if len(e.Instances) > 0 {
+		c.Say("")
+		table := [][]string{{"Given", "Node", "ID", "Address", "Status", "Reason"}}
+		for _, i := range e.Instances {
+			given := "no"
+			if i.Given {
+				given = "yes"
+			}
+			table = append(table, []string{given, i.Node, i.ID, fmt.Sprintf("%s:%d", i.Address, i.Port), i.Status, i.Reason})
+		}
+		c.Table(table)
+	}
+	c.Say("\n%s", strings.TrimSpace(e.Answer))
+}
