@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build man run test test-cluster test-large interop conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
+.PHONY: help build man run test test-cluster torture test-large interop conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ conformance: ## run the recorded cases against real agents (ARGS=-all for those 
 
 test-cluster: ## run a cluster of real processes under faults (root; FULL=1 for the long form, RUN=regexp)
 	@GO=$(GO) RUN='$(RUN)' scripts/test-cluster.sh $(FULL)
+
+# Twice that long: three servers, then five. make test-cluster has a short form of it.
+torture: ## work on keys, locks and the catalog under random faults for DURATION (default 10m), judged by porcupine (root)
+	@GO=$(GO) RUN='^TestTorture$$' TORTURE=$(or $(DURATION),10m) scripts/test-cluster.sh
 
 # Fake time: it takes as long as the processor needs.
 test-large: ## put MEMBERS (default 1000) agents into one pool that loses packets for ten virtual minutes (hours, some GiB)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # test-cluster.sh [full]: the cluster tests on real processes in network
-# namespaces. Ends with 3, and says why, where this machine cannot do that.
+# namespaces. RUN picks tests, TORTURE is how long TestTorture harms a cluster. Ends with 3, and says why, where this machine cannot do that.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 go=${GO:-go}
@@ -8,6 +8,10 @@ args=(-cluster)
 limit=12m
 if [ -n "${1:-}" ]; then
 	args+=(-full)
+	limit=4h
+fi
+if [ -n "${TORTURE:-}" ]; then
+	args+=(-torture "$TORTURE")
 	limit=4h
 fi
 if [ "$(id -u)" != 0 ]; then

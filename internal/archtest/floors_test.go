@@ -31,12 +31,15 @@ var floors = map[string]float64{
 	"rpc/wire":               1,
 	"dnsserver/wire":         1,
 	"dnsserver/table":        1,
+	"dnsserver/limit":        1,
 	"internal/gossip":        1,
 	"internal/gossip/roster": 1.5,
 	"query":                  1.5, // it filters the instances of catalog
 	"configentry":            1.5, // its filters are over the instances of catalog
 	"httpapi/config":         4.7,
+	"httpapi/acl":            4.7,
 	"cmd/consul/entries":     8.7,
+	"cmd/consul/access":      8.7,
 	"kv":                     1.5, // its transactions change nodes, services and checks too
 	"checks":                 2,
 	"view":                   2,
@@ -63,6 +66,7 @@ var floors = map[string]float64{
 	"server":                 5,
 	"httpapi/edge":           4.5,
 	"httpapi/keys":           4.7,
+	"httpapi/names":          4.7,
 	"httpapi":                5,
 	"server/leader":          6,
 	"configs":                7,

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// callers work at once: half of them through clients.
-	callers = 8
+	// callers work on the catalog at once: half of them through clients.
+	callers = 4
 	// callLimit is a caller's patience with one operation: short, so that in an
 	// outage calls end unknown.
 	callLimit = 2 * time.Second
@@ -28,9 +28,10 @@ const (
 	checkLimit = time.Minute
 )
 
-// TestHistory: registrations and reads while random harm is done; every key of the
-// catalog is a register, and what all callers saw must be explained by one order.
-func TestHistory(t *testing.T) {
+// TestTorture: work on the catalog, on keys, locks, transactions and sessions while
+// random harm is done. What all callers saw must be explained by one order, also by
+// reads without ?consistent, and no lock has two holders.
+func TestTorture(t *testing.T) {
 	need(t)
 	for _, servers := range []int{3, 5} {
 		t.Run(fmt.Sprintf("%d servers", servers), func(t *testing.T) {
@@ -39,13 +40,15 @@ func TestHistory(t *testing.T) {
 			h := rig.NewHistory()
 			ctx, stop := context.WithCancel(l.ctx)
 			var work sync.WaitGroup
+			keys := newLocks(l, h)
+			keys.run(ctx, &work)
 			for i := range callers {
 				c := &caller{lab: l, history: h, id: i + 1, rand: rand.New(rand.NewPCG(l.rand.Uint64(), uint64(i)))}
 				work.Go(func() { c.run(ctx) })
 			}
 			probe := l.clients[0].probeDNS(asInFaultRuns, webName, webAddrs...)
 			m := mischief{lab: l, h: h, done: map[string]int{}}
-			for until := time.Now().Add(span(15*time.Second, 10*time.Minute)); time.Now().Before(until); {
+			for until := time.Now().Add(tortureSpan()); time.Now().Before(until); {
 				m.once()
 			}
 			m.heal()
@@ -55,12 +58,12 @@ func TestHistory(t *testing.T) {
 			work.Wait()
 			ops := h.Ops()
 			counts := map[rig.Outcome]int{}
-			keys := map[string]bool{}
+			services := map[string]bool{}
 			for _, op := range ops {
 				counts[op.Outcome]++
-				keys[op.Key] = true
+				services[op.Key] = true
 			}
-			for key := range keys { // what the servers have in the end belongs to it
+			for key := range services { // what the servers have in the end belongs to it
 				call := h.Begin(rig.Op{Client: callers + 1, Kind: rig.Read, Key: key})
 				value, err := l.readKey(l.ctx, l.clients[0], key, "consistent")
 				if err != nil {
@@ -72,18 +75,30 @@ func TestHistory(t *testing.T) {
 			}
 			begin := time.Now()
 			if err := rig.CheckLinearizable(h.Ops(), checkLimit); err != nil {
-				t.Errorf("%v\nharm:\n  %s", err, strings.Join(m.log, "\n  "))
+				t.Error(err)
 				t.Error(explain(h.Ops()))
 			}
 			figures(t, t.Name(), nil, "operations=%d ok=%d unknown=%d not-done=%d keys=%d checked-in=%v harm=%v",
-				len(ops), counts[rig.OK], counts[rig.Unknown], counts[rig.Fail], len(keys), time.Since(begin).Round(time.Millisecond), m.done)
+				len(ops), counts[rig.OK], counts[rig.Unknown], counts[rig.Fail], len(services), time.Since(begin).Round(time.Millisecond), m.done)
 			if counts[rig.OK] < 100 {
 				t.Errorf("only %d operations ended well", counts[rig.OK])
 			}
+			keys.judge()
 			l.sameState()
 			probe.end()
+			if t.Failed() {
+				t.Logf("harm:\n  %s", strings.Join(m.log, "\n  "))
+			}
 		})
 	}
+}
+
+// tortureSpan is how long harm is done to each shape of cluster.
+func tortureSpan() time.Duration {
+	if *torture > 0 {
+		return *torture
+	}
+	return span(30*time.Second, 10*time.Minute)
 }
 
 // caller works on the keys.

@@ -20,6 +20,7 @@ import (
 var (
 	withCluster = flag.Bool("cluster", false, "run the tests: real processes in network namespaces, as root")
 	full        = flag.Bool("full", false, "all rounds, and the worst cases are judged too")
+	torture     = flag.Duration("torture", 0, "how long TestTorture harms each shape of cluster; 0 = as the form has it")
 	seed        = flag.Uint64("seed", 0, "of everything random; 0 takes one from the clock and prints it")
 	given       = flag.String("binary", "", "test this consul and build none")
 	keep        = flag.Bool("keep", false, "leave the folders with data and logs behind")
