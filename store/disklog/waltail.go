@@ -126,15 +126,17 @@ func trimSealed(dir string, list []types.SegmentInfo) error {
 			continue
 		}
 		path := filepath.Join(dir, segment.FileName(info))
-		if err := trimFile(path, int64(info.IndexStart)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		const entry = 4 // bytes of an entry in the index
+		if err := trimFile(path, int64(info.IndexStart), int64(info.MaxIndex-info.BaseIndex+1)*entry); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("trim %s: %w", path, err)
 		}
 	}
 	return nil
 }
 
-// trimFile cuts a segment off behind its index, if that is where it should be.
-func trimFile(path string, index int64) error {
+// trimFile cuts a segment off behind its index, if that is where it should be, and
+// as long as it must be: a wrong length may not cost an entry.
+func trimFile(path string, index, least int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -151,7 +153,7 @@ func trimFile(path string, index int64) error {
 		return err
 	}
 	size := int64(binary.LittleEndian.Uint32(head[4:]))
-	if end := index + (size+frameHeader-1)/frameHeader*frameHeader; end < fi.Size() {
+	if end := index + (size+frameHeader-1)/frameHeader*frameHeader; size >= least && end < fi.Size() {
 		return errors.Join(f.Truncate(end), f.Sync())
 	}
 	return nil
