@@ -213,6 +213,17 @@ func (m *mischief) harm(kind string, a *agent) {
 			}
 		}
 	case "full disk":
+		// One that is only starting ends, and says why: it has nowhere to write who it is.
+		if _, starting := await(l.ctx, anyGap, func(ctx context.Context) error {
+			var leader string
+			if err := a.get(ctx, "/v1/status/leader", &leader); err != nil || leader == "" {
+				return fmt.Errorf("no leader: %w", err)
+			}
+			return nil
+		}); starting != nil {
+			m.note("%s is only starting: %v", a.name, starting)
+			return
+		}
 		err = a.disk.Fill()
 	case "hung disk":
 		err = a.disk.Freeze()
