@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +29,7 @@ const (
 // bodies counts the bytes of all bodies in memory.
 type bodies struct {
 	held    atomic.Int64
-	refused sync.Pool // *bytes.Buffer of bodies that were too large: a flood of them makes no garbage
+	refused atomic.Pointer[[]byte] // room of a body that was too large: a flood of them makes no garbage
 }
 
 // bodyLimit is how long a request's body may be.
@@ -84,23 +83,44 @@ func (b *bodies) take(w http.ResponseWriter, r *http.Request, limit bodyLimit) (
 	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 	in := &counted{r: http.MaxBytesReader(w, r.Body, limit.bytes), all: &b.held}
 	done = func() { b.held.Add(-in.n) }
-	buf, _ := b.refused.Get().(*bytes.Buffer)
-	if buf == nil || r.ContentLength > 0 {
-		buf = new(bytes.Buffer)
-	}
+	var room []byte
 	if r.ContentLength > 0 {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead) // else reading would copy what it has, again and again
+		room = make([]byte, 0, r.ContentLength+1) // else reading would copy what it has, again and again
+	} else if last := b.refused.Swap(nil); last != nil {
+		room = *last
 	}
-	if _, err := buf.ReadFrom(in); err != nil {
-		buf.Reset()
-		b.refused.Put(buf)
+	body, err := readAll(in, room, limit.bytes)
+	if err != nil {
+		body = body[:0]
+		b.refused.Store(&body)
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return done, limit.exceeded(-1)
 		}
 		return done, err
 	}
-	r.Body = heldBody{buf}
+	r.Body = heldBody{bytes.NewBuffer(body)}
 	return done, nil
+}
+
+// readAll reads a body into room, which grows by doubling, but not past limit:
+// the next doubling would hold twice the largest body for its first byte too many.
+func readAll(r io.Reader, room []byte, limit int64) ([]byte, error) {
+	room = room[:0]
+	for {
+		if len(room) == cap(room) {
+			grown := make([]byte, len(room), min(max(2*cap(room), 4<<10), max(int(limit), len(room))+1))
+			copy(grown, room)
+			room = grown
+		}
+		n, err := r.Read(room[len(room):cap(room)])
+		room = room[:len(room)+n]
+		if err == io.EOF {
+			return room, nil
+		}
+		if err != nil {
+			return room, err
+		}
+	}
 }
 
 // heldBody is a body that is in memory. Who wants it whole need not copy it.
