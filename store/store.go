@@ -242,6 +242,9 @@ func (s *Store) start(f founder, known replayed) (err error) {
 	if s.cfg.Expect > 1 {
 		s.work.run(func() { s.former.run(f) })
 	}
+	if s.disk != nil {
+		s.work.run(func() { shorten(s, n, known.settled.snap.Index) })
+	}
 	if s.disk != nil && s.deps.Pool != nil {
 		s.work.run(func() { rememberPeers(s, n.gone) })
 	}
