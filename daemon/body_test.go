@@ -36,7 +36,7 @@ func TestHugeBodies(t *testing.T) {
 	refused := 0
 	send := func(method, path string, body io.Reader, length int64, encoding string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // an archive is read whole
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+":8500"+path, body)
 		if err != nil {
