@@ -52,6 +52,7 @@ type Log struct {
 
 	unshown Unshown
 	peek    peeking // while the log is replayed
+	cut     bool    // raft has taken away the end, and nothing stands in its place yet; raft's own goroutine's
 }
 
 // Config is what a log needs.
@@ -279,13 +280,23 @@ func (l *Log) Set(key, value []byte) error {
 // SetUint64 implements raft.StableStore. raft does not go on without its term: it
 // would end the process. So that waits until the disk takes it.
 func (l *Log) SetUint64(key []byte, value uint64) error {
+	set := func(w *wal.WAL) error { return w.SetUint64(key, value) }
+	if l.damaged == nil || !bytes.Equal(key, keyCurrentTerm) {
+		return l.writing(set)
+	}
+	if l.insist(set) != nil {
+		<-l.closing // the store was told
+		runtime.Goexit()
+	}
+	return nil
+}
+
+// insist is writing, but waits for a disk that is full.
+func (l *Log) insist(f func(*wal.WAL) error) error {
 	for {
-		err := l.writing(func(w *wal.WAL) error { return w.SetUint64(key, value) })
-		if err == nil || l.damaged == nil || !bytes.Equal(key, keyCurrentTerm) {
+		err := l.writing(f)
+		if l.damaged == nil || !errors.Is(err, errDiskFull) {
 			return err
-		}
-		if !errors.Is(err, errDiskFull) {
-			<-l.closing // the store was told
 		}
 		_, _ = l.LastIndex() // waits for the log, or ends with the store
 		select {
@@ -312,7 +323,11 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 		sealed[i] = &c
 		l.unshown.Note(log)
 	}
-	return l.writing(func(w *wal.WAL) error {
+	write := l.writing
+	if l.cut {
+		write = l.insist
+	}
+	err := write(func(w *wal.WAL) error {
 		err := l.cfg.Faults("log")
 		if err == nil {
 			err = w.StoreLogs(sealed)
@@ -322,6 +337,10 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 		}
 		return err
 	})
+	if err == nil {
+		l.cut = false
+	}
+	return err
 }
 
 // GetLog implements raft.LogStore. Once raft runs it does not return from a
@@ -381,27 +400,38 @@ func (l *Log) read(index uint64, log *raft.Log) (committed uint64, err error) {
 	return committed, nil
 }
 
-// DeleteRange implements raft.LogStore.
+// DeleteRange implements raft.LogStore. raft has no way back from the loss of the
+// log's end that failed half-way: it would go on believing in entries that are
+// gone, and take part in nothing until it is restarted. So what takes the end away,
+// and the entries that come in its place, wait for a disk that is full.
 func (l *Log) DeleteRange(first, last uint64) error {
 	end, err := l.LastIndex()
 	if err != nil {
 		return err
 	}
-	if last >= end && first <= end {
-		// The end of the log goes: so must the promise that it reaches further.
-		begin, err := l.FirstIndex()
-		if err != nil {
-			return err
-		}
-		acked := uint64(0)
-		if first > begin {
-			acked = first - 1
-		}
-		if err := l.cfg.Mark.Set(acked, min(l.committed(), acked), true); err != nil {
-			return err
-		}
+	if last < end || first > end {
+		return l.writing(func(w *wal.WAL) error { return w.DeleteRange(first, last) })
 	}
-	return l.writing(func(w *wal.WAL) error { return w.DeleteRange(first, last) })
+	// The end of the log goes: so must the promise that it reaches further.
+	begin, err := l.FirstIndex()
+	if err != nil {
+		return err
+	}
+	acked := uint64(0)
+	if first > begin {
+		acked = first - 1
+	}
+	if err := l.cfg.Mark.Set(acked, min(l.committed(), acked), true); err != nil {
+		return err
+	}
+	err = l.insist(func(w *wal.WAL) error {
+		if end, err := w.LastIndex(); err != nil || end < first {
+			return err // gone at the first attempt, or when the log was opened again
+		}
+		return w.DeleteRange(first, last)
+	})
+	l.cut = err == nil
+	return err
 }
 
 // Close syncs the mark, with what is known to be committed, and closes the log.
