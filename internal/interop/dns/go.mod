@@ -1,0 +1,3 @@
+module consul.internal/internal/interop/dns
+
+go 1.26
