@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build man run test test-cluster torture test-large interop conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
+.PHONY: help build man run test test-cluster torture test-large test-hostile interop interop-keys interop-dns conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,8 +54,14 @@ test: ## run all tests; the recorded cases print their counts at the end
 	$(GO) test -skip '^TestRecordedBehaviour$$' ./...
 	@$(MAKE) --no-print-directory conformance
 
-interop: ## run the service discovery of the real Prometheus against the agent (a module of its own)
+interop: interop-keys ## run the service discovery of the real Prometheus, and interop-keys, against the agent (modules of their own)
 	cd internal/interop/prometheus && $(GO) test -count=1 ./...
+
+interop-keys: ## run Patroni, python-consul, npm's consul and libkv's election against the agent (root for installing them)
+	@GO=$(GO) scripts/interop-keys.sh
+
+interop-dns: ## run dig, drill, kdig, getent, dnsmasq, unbound, BIND, NSD and Knot against the agent (root; installs them on Debian; RUN=regexp)
+	@GO=$(GO) scripts/interop-dns.sh '$(RUN)'
 
 conformance: ## run the recorded cases against real agents (ARGS=-all for those of later parts too)
 	$(GO) test -count=1 -v -run '^TestRecordedBehaviour$$' ./internal/conformance $(if $(ARGS),-args $(ARGS))
@@ -66,6 +72,9 @@ test-cluster: ## run a cluster of real processes under faults (root; FULL=1 for 
 # Twice that long: three servers, then five. make test-cluster has a short form of it.
 torture: ## work on keys, locks and the catalog under random faults for DURATION (default 10m), judged by porcupine (root)
 	@GO=$(GO) RUN='^TestTorture$$' TORTURE=$(or $(DURATION),10m) scripts/test-cluster.sh
+
+test-hostile: ## besiege a real agent with slow and idle clients, floods and large requests (10,000 connections; some minutes)
+	$(GO) test -count=1 -v -timeout 30m -run '^TestHostile$$' ./daemon -args -hostile.full
 
 # Fake time: it takes as long as the processor needs.
 test-large: ## put MEMBERS (default 1000) agents into one pool that loses packets for ten virtual minutes (hours, some GiB)

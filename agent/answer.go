@@ -43,6 +43,10 @@ type ProxyInfo struct {
 	Upstreams              []any          `json:"Upstreams,omitempty"`
 	MeshGateway            catalog.Object `json:"MeshGateway"`
 	Expose                 catalog.Object `json:"Expose"`
+	MutualTLSMode          string         `json:"MutualTLSMode,omitempty"`
+	TransparentProxy       catalog.Object `json:"TransparentProxy,omitempty"`
+	AccessLogs             catalog.Object `json:"AccessLogs,omitempty"`
+	EnvoyExtensions        []any          `json:"EnvoyExtensions,omitempty"`
 }
 
 // HealthInfo is a service's health as /v1/agent/health/service shows it.
@@ -104,6 +108,21 @@ func (l *Local) Services() map[string]*ServiceInfo {
 		out[id] = l.info(e.service)
 	}
 	return out
+}
+
+// NameOf returns the name of a service by its ID.
+func (l *Local) NameOf(id string) (name string, ok bool) {
+	e, ok := l.state.service(id)
+	if !ok {
+		return "", false
+	}
+	return e.service.Name, true
+}
+
+// Check returns one check, which must not be changed.
+func (l *Local) Check(id string) (*catalog.Check, bool) {
+	e, ok := l.state.check(id)
+	return e.check, ok
 }
 
 // Service returns one service, with its content hash.

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"consul.internal/agent/tokens"
 	"consul.internal/catalog"
 	"consul.internal/checks"
 	"consul.internal/internal/fault"
@@ -26,6 +27,8 @@ const (
 	retryMax = 15 * time.Second
 	// callTimeout bounds one call to the servers, so that a silent one does not end the synchronisation for ever.
 	callTimeout = 30 * time.Second
+	// maxBlocked bounds what is remembered of refusals that have been logged: more than one machine runs.
+	maxBlocked = 1024
 	// reapInterval is how often critical services are looked at for deregistration: 30 s, as documented.
 	reapInterval = 30 * time.Second
 	// minDeregisterAfter is the shortest time after which a critical service is deregistered: 1 min, as documented.
@@ -164,7 +167,7 @@ type Deps struct {
 	Caller      rpc.Caller        // the way to the servers
 	Logger      *zap.Logger       // nil: no log
 	Rand        func(int64) int64 // a number in [0, n); nil: math/rand/v2
-	Token       func() string     // for requests of definitions without a token; nil: none
+	Tokens      *tokens.Store     // for requests of definitions without a token; nil: none
 	ClusterSize func() int        // members of the datacenter; nil: a small cluster
 }
 
@@ -175,8 +178,8 @@ func (d Deps) withDefaults() Deps {
 	if d.Rand == nil {
 		d.Rand = rand.Int64N
 	}
-	if d.Token == nil {
-		d.Token = func() string { return "" }
+	if d.Tokens == nil {
+		d.Tokens = new(tokens.Store)
 	}
 	if d.ClusterSize == nil {
 		d.ClusterSize = func() int { return 1 }

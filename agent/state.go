@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"consul.internal/agent/tokens"
 	"consul.internal/catalog"
 	"consul.internal/checks"
 )
@@ -18,6 +19,7 @@ type state struct {
 	updateInterval time.Duration
 	rand           func(int64) int64
 	changed        func() // something is to be synchronised; must not block
+	tokens         *tokens.Store
 
 	mu            sync.RWMutex
 	closed        bool
@@ -59,7 +61,7 @@ type goneCheck struct{ serviceID, token string }
 
 func newState(node *catalog.Node, updateInterval time.Duration, rand func(int64) int64, changed func()) *state {
 	return &state{
-		updateInterval: updateInterval, rand: rand, changed: changed, node: node,
+		updateInterval: updateInterval, rand: rand, changed: changed, node: node, tokens: new(tokens.Store),
 		services: make(map[string]*serviceEntry), checks: make(map[string]*checkEntry),
 		goneServices: make(map[string]string), goneChecks: make(map[string]goneCheck),
 		version: 1, bell: make(chan struct{}),

@@ -45,13 +45,13 @@ func (s *state) jobs() []*job {
 	pending := make(map[group][]*catalog.Check)
 	for _, id := range unsynced(s.checks, func(e *checkEntry) bool { return e.synced }) {
 		e := s.checks[id]
-		g := group{e.check.ServiceID, e.token}
+		g := group{e.check.ServiceID, s.tokenFor(e.token, e.from, isMaintenance(id))}
 		pending[g] = append(pending[g], e.check)
 	}
 	for _, id := range unsynced(s.services, func(e *serviceEntry) bool { return e.synced }) {
 		e := s.services[id]
-		g := group{id, e.token}
-		out = append(out, &job{node: s.node, service: e.service, checks: pending[g], token: e.token, skipNodeInfo: true})
+		g := group{id, s.tokenFor(e.token, e.from, false)}
+		out = append(out, &job{node: s.node, service: e.service, checks: pending[g], token: g.token, skipNodeInfo: true})
 		delete(pending, g)
 	}
 	groups := slices.SortedFunc(maps.Keys(pending), func(a, b group) int {
@@ -61,6 +61,20 @@ func (s *state) jobs() []*job {
 		out = append(out, &job{node: s.node, checks: pending[g], token: g.token, skipNodeInfo: true})
 	}
 	return out
+}
+
+// tokenFor is the token that the servers are told of something with: its own, else
+// the agent's for where it comes from.
+func (s *state) tokenFor(own string, from source, agents bool) string {
+	switch {
+	case own != "":
+		return own
+	case agents:
+		return s.tokens.Agent()
+	case from == fromFile:
+		return s.tokens.FileServices()
+	}
+	return s.tokens.Default()
 }
 
 // unsynced returns the IDs of the entries that are not synchronised, sorted.

@@ -22,11 +22,14 @@ type Syncer struct {
 	state   *state
 	changes chan struct{} // something changed here
 	now     chan struct{} // compare with the catalog at once
+	// blocked is what ACLs refuse, and of which that has been said. Only run uses it.
+	blocked map[string]bool
 }
 
 func newSyncer(cfg Config, deps Deps) *Syncer {
-	s := &Syncer{cfg: cfg, deps: deps, changes: make(chan struct{}, 1), now: make(chan struct{}, 1)}
+	s := &Syncer{cfg: cfg, deps: deps, changes: make(chan struct{}, 1), now: make(chan struct{}, 1), blocked: map[string]bool{}}
 	s.state = newState(cfg.node(cfg.NodeMeta), cfg.CheckUpdateInterval, deps.Rand, s.changed)
+	s.state.tokens = deps.Tokens
 	return s
 }
 
@@ -69,6 +72,9 @@ func (s *Syncer) run(ctx context.Context) {
 			failures++
 			wait := s.backoff(failures)
 			retry.Reset(wait)
+			if errors.Is(err, fault.Denied) {
+				break // that has been said
+			}
 			s.deps.Logger.Warn("Syncing services and checks with the servers failed", zap.Duration("retry_in", wait), zap.Error(err))
 		default:
 			failures = 0
@@ -141,25 +147,29 @@ func (s *Syncer) interval() time.Duration {
 // sync compares with the catalog if asked to, and tells the servers all that
 // they do not know.
 func (s *Syncer) sync(ctx context.Context, compare bool) error {
+	var denied error
 	if compare {
-		if err := s.compare(ctx); err != nil {
+		err := s.compare(ctx)
+		s.said(err, "Reading this node from the catalog", "node", s.cfg.NodeName)
+		switch {
+		case errors.Is(err, fault.Denied):
+			denied = err // what has a token of its own is not to wait for the agent's
+		case err != nil:
 			return fmt.Errorf("read what the catalog holds of this node: %w", err)
 		}
 	}
 	for _, j := range s.state.jobs() {
 		err := s.perform(ctx, j)
 		switch {
-		case err == nil:
-			s.log("", j)
-		case errors.Is(err, fault.Denied), errors.Is(err, fault.Invalid), errors.Is(err, fault.NotFound):
+		case err == nil, errors.Is(err, fault.Denied), errors.Is(err, fault.Invalid), errors.Is(err, fault.NotFound):
 			// Refused for good: others are not to wait for it. The next comparison tries again.
-			s.log(err.Error(), j)
+			s.log(err, j)
 		default:
 			return err
 		}
 		s.state.done(j)
 	}
-	return nil
+	return denied
 }
 
 func (s *Syncer) compare(ctx context.Context) error {
@@ -187,7 +197,7 @@ func (s *Syncer) compare(ctx context.Context) error {
 
 func (s *Syncer) target(token string) rpc.Target {
 	if token == "" {
-		token = s.deps.Token()
+		token = s.deps.Tokens.Agent()
 	}
 	return rpc.Target{Datacenter: s.cfg.Datacenter, Token: token}
 }
@@ -195,45 +205,68 @@ func (s *Syncer) target(token string) rpc.Target {
 func (s *Syncer) perform(ctx context.Context, j *job) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if j.dropService != "" || j.dropCheck != "" {
-		_, err := rpc.Call(ctx, s.deps.Caller, rpc.CatalogDeregister, &rpc.DeregisterRequest{
-			Target: s.target(j.token), Node: s.cfg.NodeName, ServiceID: j.dropService, CheckID: j.dropCheck,
+	if j.dropService == "" && j.dropCheck == "" {
+		_, err := rpc.Call(ctx, s.deps.Caller, rpc.CatalogRegister, &rpc.RegisterRequest{
+			Target: s.target(j.token), Node: j.node, SkipNodeUpdate: j.skipNodeInfo, Service: j.service, Checks: j.checks,
 		})
-		if errors.Is(err, fault.NotFound) {
-			return nil // gone is gone
-		}
 		return err
 	}
-	_, err := rpc.Call(ctx, s.deps.Caller, rpc.CatalogRegister, &rpc.RegisterRequest{
-		Target: s.target(j.token), Node: j.node, SkipNodeUpdate: j.skipNodeInfo, Service: j.service, Checks: j.checks,
-	})
+	in := &rpc.DeregisterRequest{Target: s.target(j.token), Node: s.cfg.NodeName, ServiceID: j.dropService, CheckID: j.dropCheck}
+	_, err := rpc.Call(ctx, s.deps.Caller, rpc.CatalogDeregister, in)
+	if own := s.target(""); errors.Is(err, fault.Denied) && own != in.Target {
+		in.Target = own // the token that it came with may be gone; the node is the agent's
+		_, err = rpc.Call(ctx, s.deps.Caller, rpc.CatalogDeregister, in)
+	}
+	if errors.Is(err, fault.NotFound) {
+		return nil // gone is gone
+	}
 	return err
 }
 
-// log writes the lines that people look for, and why something was refused.
-func (s *Syncer) log(refused string, j *job) {
-	say := func(done, failed string, fields ...zap.Field) {
-		if refused == "" {
-			s.deps.Logger.Info(done, fields...)
-			return
+// said reports whether ACLs refuse something, and says so once, until it is no
+// longer refused.
+func (s *Syncer) said(err error, what, key, id string) bool {
+	mark := what + "\x00" + id
+	if !errors.Is(err, fault.Denied) {
+		delete(s.blocked, mark)
+		return false
+	}
+	if !s.blocked[mark] {
+		if len(s.blocked) >= maxBlocked {
+			clear(s.blocked) // what is still refused is said again
 		}
-		s.deps.Logger.Warn(failed, append(fields, zap.String("error", refused))...)
+		s.blocked[mark] = true
+		s.deps.Logger.Warn(what+" blocked by ACLs", zap.String(key, id), zap.Error(err))
+	}
+	return true
+}
+
+// log writes the lines that people look for, and why something was refused.
+func (s *Syncer) log(err error, j *job) {
+	say := func(done, what, key, id string) {
+		switch {
+		case s.said(err, what, key, id):
+		case err == nil:
+			s.deps.Logger.Info(done, zap.String(key, id))
+		default:
+			s.deps.Logger.Warn(what+" was refused", zap.String(key, id), zap.Error(err))
+		}
 	}
 	switch {
 	case j.dropService != "":
-		say("Deregistered service", "Deregistering the service was refused", zap.String("service", j.dropService))
+		say("Deregistered service", "Service deregistration", "service", j.dropService)
 		return
 	case j.dropCheck != "":
-		say("Deregistered check", "Deregistering the check was refused", zap.String("check", j.dropCheck))
+		say("Deregistered check", "Check deregistration", "check", j.dropCheck)
 		return
 	case !j.skipNodeInfo:
-		say("Synced node info", "Syncing the node info was refused")
+		say("Synced node info", "Node info update", "node", s.cfg.NodeName)
 		return
 	}
 	if j.service != nil {
-		say("Synced service", "Syncing the service was refused", zap.String("service", j.service.ID))
+		say("Synced service", "Service registration", "service", j.service.ID)
 	}
 	for _, c := range j.checks {
-		say("Synced check", "Syncing the check was refused", zap.String("check", c.CheckID))
+		say("Synced check", "Check registration", "check", c.CheckID)
 	}
 }

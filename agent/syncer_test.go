@@ -148,7 +148,7 @@ func TestRefusedOnesDoNotStopOthers(t *testing.T) {
 		l.service(`{"Name":"b"}`)
 		time.Sleep(time.Second)
 		want(t, "catalog", s.holds(), "service b")
-		if l.logged("Syncing the service was refused") == 0 {
+		if l.logged("Service registration blocked by ACLs") == 0 {
 			t.Error("the refusal is not logged")
 		}
 		s.mu.Lock()

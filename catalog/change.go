@@ -13,6 +13,10 @@ const (
 	InstanceSet
 	// InstanceGone: the instance no longer exists (only Node.Name, Service.ID and Service.Name count).
 	InstanceGone
+	// ResolverSet: the service has a resolver, or another one than before.
+	ResolverSet
+	// ResolverGone: the service has no resolver any more (only Resolver.Service counts).
+	ResolverGone
 )
 
 // Change is one step of the catalog's life as readers of views see it. It holds
@@ -21,6 +25,7 @@ type Change struct {
 	Op       Op
 	Node     *Node     // NodeSet, NodeGone
 	Instance *Instance // InstanceSet, InstanceGone
+	Resolver *Resolver `cbor:",omitempty"` // ResolverSet, ResolverGone
 }
 
 // Batch is what one committed transaction changed. Batches reach a reader in

@@ -56,6 +56,11 @@ type Proxy struct {
 	Upstreams              []any          `json:"Upstreams,omitempty"`
 	MeshGateway            Object         `json:"MeshGateway"`
 	Expose                 Object         `json:"Expose"`
+	// What central settings say of a proxy beside its registration.
+	MutualTLSMode    string `json:"MutualTLSMode,omitempty"`
+	TransparentProxy Object `json:"TransparentProxy,omitempty"`
+	AccessLogs       Object `json:"AccessLogs,omitempty"`
+	EnvoyExtensions  []any  `json:"EnvoyExtensions,omitempty"`
 }
 
 // Object is a JSON object that is kept as it came and is {} when absent.
@@ -92,7 +97,8 @@ func (p *Proxy) same(o *Proxy) bool {
 func (p *Proxy) isZero() bool {
 	return p.DestinationServiceName == "" && p.DestinationServiceID == "" && p.LocalServiceAddress == "" &&
 		p.LocalServicePort == 0 && p.Mode == "" && len(p.Config) == 0 && len(p.Upstreams) == 0 &&
-		len(p.MeshGateway) == 0 && len(p.Expose) == 0
+		len(p.MeshGateway) == 0 && len(p.Expose) == 0 &&
+		p.MutualTLSMode == "" && len(p.TransparentProxy) == 0 && len(p.AccessLogs) == 0 && len(p.EnvoyExtensions) == 0
 }
 
 // sameMap compares two maps, an absent one being equal to an empty one.

@@ -48,9 +48,11 @@ limits {
   kv_max_value_size         = 524288
   txn_max_req_len           = 524288
   request_limits {
-    mode       = "disabled"
-    read_rate  = -1
-    write_rate = -1
+    mode              = "disabled"
+    read_rate         = -1
+    write_rate        = -1
+    source_read_rate  = -1
+    source_write_rate = -1
   }
 }
 
@@ -62,9 +64,11 @@ dns_config {
   ptr_ttl                         = "0s"
   recursor_timeout                = "2s"
   recursor_strategy               = "sequential"
+  sort                            = "random"
   udp_answer_limit                = 3
   max_udp_size                    = 1232
   response_rate_limit             = 10000
+  unknown_name_limit              = 1000
   enable_additional_node_meta_txt = true
   soa {
     refresh = 3600
@@ -111,6 +115,7 @@ telemetry {
 }
 
 http_config {
+  use_cache        = true
   max_header_bytes = 1048576
 }
 

@@ -33,7 +33,7 @@ type file struct {
 	RaftTrailingLogs      *int              `hcl:"raft_trailing_logs" reload:"yes" doc:"log entries kept behind a snapshot"`
 	RaftLogStore          raftLogStoreFile  `hcl:"raft_logstore" later:"never" doc:"no effect: there is one log store, and it checks what it reads"`
 	Performance           performanceFile   `hcl:"performance" doc:"timing of raft and of leaving"`
-	Limits                limitsFile        `hcl:"limits" reload:"yes" doc:"limits on requests and connections"`
+	Limits                limitsFile        `hcl:"limits" doc:"limits on requests and connections"`
 
 	// Addresses.
 	BindAddr          *string        `hcl:"bind_addr" doc:"address for traffic between agents; may be a go-sockaddr template"`
@@ -120,7 +120,7 @@ type file struct {
 	DisableUpdateCheck   *bool           `hcl:"disable_update_check" doc:"no effect: nothing is ever asked"`
 	DisableAnonSignature *bool           `hcl:"disable_anonymous_signature" doc:"no effect: nothing is ever asked"`
 	DisableCharFilter    *bool           `hcl:"disable_http_unprintable_char_filter" doc:"take unprintable characters in HTTP paths"`
-	ACL                  aclFile         `hcl:"acl" later:"G" doc:"access control"`
+	ACL                  aclFile         `hcl:"acl" doc:"access control"`
 	TLS                  tlsFile         `hcl:"tls" doc:"certificates, keys and what is verified"`
 	ServerName           *string         `hcl:"server_name" doc:"name of this node in certificates, instead of node_name"`
 	AutoEncrypt          autoEncryptFile `hcl:"auto_encrypt" later:"mesh" doc:"certificates for clients, given out by servers"`
@@ -133,7 +133,7 @@ type file struct {
 	XDS                  xdsFile         `hcl:"xds" later:"mesh" doc:"streams to proxies"`
 	Cloud                cloudFile       `hcl:"cloud" later:"never" doc:"the reference vendor's hosted service"`
 	LicensePath          *string         `hcl:"license_path" later:"enterprise" doc:"license file of the reference"`
-	Audit                map[string]any  `hcl:"audit" later:"enterprise" doc:"audit log"`
+	Audit                auditFile       `hcl:"audit" doc:"log of who did what over HTTP"`
 	Reporting            map[string]any  `hcl:"reporting" later:"enterprise" doc:"license reports"`
 	Experiments          []string        `hcl:"experiments" later:"never" doc:"experiments of the reference"`
 }
@@ -147,20 +147,16 @@ type performanceFile struct {
 }
 
 type limitsFile struct {
-	HTTPMaxConnsPerClient *int           `hcl:"http_max_conns_per_client" doc:"HTTP connections of one address"`
-	HTTPSHandshakeTimeout *time.Duration `hcl:"https_handshake_timeout" doc:"how long a TLS handshake of HTTPS may take"`
-	RPCHandshakeTimeout   *time.Duration `hcl:"rpc_handshake_timeout" doc:"how long the first bytes of an RPC connection may take"`
-	RPCClientTimeout      *time.Duration `hcl:"rpc_client_timeout" doc:"how long a client waits for an answer that does not block"`
-	RPCMaxConnsPerClient  *int           `hcl:"rpc_max_conns_per_client" doc:"RPC connections of one address"`
-	RPCRate               *float64       `hcl:"rpc_rate" later:"G" doc:"requests a second that this agent may send to servers; -1 is no limit"`
-	RPCMaxBurst           *int           `hcl:"rpc_max_burst" later:"G" doc:"requests above rpc_rate in one moment"`
-	KVMaxValueSize        *int           `hcl:"kv_max_value_size" doc:"bytes of one key's value"`
-	TxnMaxReqLen          *int           `hcl:"txn_max_req_len" doc:"bytes of one transaction"`
-	RequestLimits         struct {
-		Mode      *string  `hcl:"mode" doc:"disabled, permissive or enforcing"`
-		ReadRate  *float64 `hcl:"read_rate" doc:"reads a second; -1 is no limit"`
-		WriteRate *float64 `hcl:"write_rate" doc:"writes a second; -1 is no limit"`
-	} `hcl:"request_limits" later:"G" doc:"limits of a server on all requests together"`
+	HTTPMaxConnsPerClient *int              `hcl:"http_max_conns_per_client" reload:"yes" doc:"HTTP connections of one address; 0 is no limit"`
+	HTTPSHandshakeTimeout *time.Duration    `hcl:"https_handshake_timeout" doc:"how long a TLS handshake of HTTPS may take"`
+	RPCHandshakeTimeout   *time.Duration    `hcl:"rpc_handshake_timeout" doc:"how long the first bytes of an RPC connection may take"`
+	RPCClientTimeout      *time.Duration    `hcl:"rpc_client_timeout" reload:"yes" doc:"how long a client waits for an answer that does not block"`
+	RPCMaxConnsPerClient  *int              `hcl:"rpc_max_conns_per_client" reload:"yes" doc:"RPC connections of one address; 0 is no limit"`
+	RPCRate               *float64          `hcl:"rpc_rate" reload:"yes" doc:"requests a second that this agent may send to servers; -1 is no limit"`
+	RPCMaxBurst           *int              `hcl:"rpc_max_burst" reload:"yes" doc:"requests above rpc_rate in one moment"`
+	KVMaxValueSize        *int              `hcl:"kv_max_value_size" reload:"yes" doc:"bytes of one key's value"`
+	TxnMaxReqLen          *int              `hcl:"txn_max_req_len" reload:"yes" doc:"bytes of one transaction"`
+	RequestLimits         requestLimitsFile `hcl:"request_limits" reload:"yes" doc:"limits of a server on requests, in all and of each source"`
 }
 
 type addressesFile struct {
@@ -212,25 +208,57 @@ type dnsFile struct {
 	ServiceTTL         map[string]time.Duration `hcl:"service_ttl" doc:"TTL of service answers by name, prefix with *, or *"`
 	MaxUDPSize         *int                     `hcl:"max_udp_size" doc:"bytes of an answer over UDP to an asker without a DNS cookie, whatever it takes; 0 is no limit"`
 	ResponseRateLimit  *int                     `hcl:"response_rate_limit" doc:"answers a second of one name to one network over UDP, to askers without a DNS cookie; 0 is no limit"`
-	LimitExempt        []string                 `hcl:"limit_exempt" doc:"networks for which max_udp_size and response_rate_limit do not count; default is loopback"`
+	UnknownNameLimit   *int                     `hcl:"unknown_name_limit" doc:"different names that do not exist that one network may ask for in a second; more are refused; 0 is no limit"`
+	LimitExempt        []string                 `hcl:"limit_exempt" doc:"networks for which max_udp_size, response_rate_limit and unknown_name_limit do not count; default is loopback"`
+	VersionBind        *string                  `hcl:"version_bind" doc:"what is told of the version (version.bind of class CH); refused if empty"`
+	HostnameBind       *string                  `hcl:"hostname_bind" doc:"what is told of the machine (hostname.bind and id.server of class CH); refused if empty"`
+	Tap                dnstapFile               `hcl:"dnstap" doc:"a stream of all questions and answers; off unless socket is set"`
+	QueryLog           queryLogFile             `hcl:"query_log" doc:"a log of some questions; off unless path or sample is set"`
 	UDPAnswerLimit     *int                     `hcl:"udp_answer_limit" doc:"records in an answer over UDP without EDNS"`
 	NodeMetaTXT        *bool                    `hcl:"enable_additional_node_meta_txt" doc:"add node metadata as TXT records"`
+	Sort               *string                  `hcl:"sort" doc:"order of a service's instances: random, or near (those with the least round-trip time first, in the own datacenter)"`
 	SOA                struct {
 		Refresh *int `hcl:"refresh" doc:"seconds"`
 		Retry   *int `hcl:"retry" doc:"seconds"`
 		Expire  *int `hcl:"expire" doc:"seconds"`
 		MinTTL  *int `hcl:"min_ttl" doc:"seconds that a resolver may remember that a name does not exist"`
 	} `hcl:"soa" doc:"the SOA record"`
+	Transfer     transferFile   `hcl:"transfer" doc:"who gets the zone whole, off unless allow or key is set; servers only"`
 	UseCache     *bool          `hcl:"use_cache" doc:"no effect: DNS always answers from memory"`
 	CacheMaxAge  *time.Duration `hcl:"cache_max_age" doc:"no effect, see use_cache"`
 	PreferNSpace *bool          `hcl:"prefer_namespace" later:"enterprise" doc:"read a two-part name as a namespace"`
 }
 
+type dnstapFile struct {
+	Socket *string `hcl:"socket" doc:"path of the Unix socket that a dnstap receiver listens on"`
+	Sample *int    `hcl:"sample" doc:"one exchange of so many; default is all"`
+}
+
+type queryLogFile struct {
+	Path     *string `hcl:"path" doc:"file of JSON lines; without it they go to the agent's log"`
+	Sample   *int    `hcl:"sample" doc:"one question of so many; default is 100 if path is set"`
+	MaxBytes *int64  `hcl:"rotate_bytes" doc:"size at which another file is begun; default is 100 MB, 0 is none"`
+	MaxFiles *int    `hcl:"rotate_max_files" doc:"old files that are kept; default is 5, 0 is all"`
+}
+
+type transferFile struct {
+	Allow     []string                   `hcl:"allow" doc:"networks that may have the zone, also without a key"`
+	Notify    []string                   `hcl:"notify" doc:"secondaries that are told of changes: IP addresses, with a port if it is not 53"`
+	NotifyKey *string                    `hcl:"notify_key" doc:"key that signs what they are told; need not be said if there is one"`
+	Keys      map[string]transferKeyFile `hcl:"key" doc:"TSIG keys by name; who signs with one of them may have the zone"`
+}
+
+type transferKeyFile struct {
+	Algorithm *string `hcl:"algorithm" doc:"hmac-sha256, hmac-sha384 or hmac-sha512"`
+	Secret    *string `hcl:"secret" doc:"the secret that both sides have, base64"`
+}
+
 type httpFile struct {
-	AllowWriteHTTPFrom []string          `hcl:"allow_write_http_from" doc:"networks that may write over HTTP"`
-	BlockEndpoints     []string          `hcl:"block_endpoints" doc:"path prefixes answered with 403"`
-	ResponseHeaders    map[string]string `hcl:"response_headers" doc:"headers added to every response"`
-	UseCache           *bool             `hcl:"use_cache" later:"D" doc:"serve ?cached"`
+	AllowedHosts       []string          `hcl:"allowed_hosts" reload:"yes" doc:"further names that requests may come under: consul.example.com, *.example.com, or * for all"`
+	AllowWriteHTTPFrom []string          `hcl:"allow_write_http_from" reload:"yes" doc:"networks that may write over HTTP"`
+	BlockEndpoints     []string          `hcl:"block_endpoints" reload:"yes" doc:"path prefixes answered with 403"`
+	ResponseHeaders    map[string]string `hcl:"response_headers" reload:"yes" doc:"headers added to every response"`
+	UseCache           *bool             `hcl:"use_cache" reload:"yes" doc:"let ?cached be answered from the agent's memory"`
 	MaxHeaderBytes     *int              `hcl:"max_header_bytes" doc:"bytes of request headers"`
 }
 

@@ -64,6 +64,7 @@ func Resolve(in *Input, host Host) (*Settings, []string, error) {
 	if len(l.errs) > 0 {
 		return nil, nil, fault.With(fault.Invalid, errors.Join(l.errs...))
 	}
+	l.implied()
 	if names := l.unbuilt(); len(names) > 0 {
 		l.warnings = append(l.warnings, "these keys are accepted but have no effect yet: "+strings.Join(names, ", "))
 	}
@@ -86,6 +87,19 @@ type loader struct {
 	where    hclconf.Found // the source that decided a key
 	warnings []string
 	errs     []error
+	// Older keys that turned on what has a key of its own today.
+	olderACL, olderReplication bool
+}
+
+// implied turns on what older keys turn on, where today's keys are silent.
+func (l *loader) implied() {
+	on := true
+	if _, said := l.where["acl.enabled"]; l.olderACL && !said {
+		l.merged.ACL.Enabled = &on
+	}
+	if _, said := l.where["acl.enable_token_replication"]; l.olderReplication && !said {
+		l.merged.ACL.EnableTokenReplication = &on
+	}
 }
 
 func (l *loader) fail(format string, args ...any) {
@@ -187,6 +201,8 @@ func (l *loader) text(name string, text []byte, format string) {
 // take decodes a tree and lays it over what is there. Errors of flags are kept
 // at once, those of texts returned.
 func (l *loader) take(root *hclconf.Node, flags bool) error {
+	l.olderACL = l.olderACL || root.Get("acl_datacenter") != nil
+	l.olderReplication = l.olderReplication || root.Get("acl_replication_token") != nil
 	l.warnings = append(l.warnings, renew(root)...)
 	var f file
 	found, err := hclconf.Decode(root, &f, hclconf.Options{Loose: true})
@@ -251,7 +267,6 @@ func (l *loader) unprotected() []string {
 		asked bool
 		name  string
 	}{
-		{value(f.ACL.Enabled), "acl.enabled"},
 		{value(f.EncryptKey) != "", "encrypt"},
 		{value(f.TLS.Defaults.VerifyIncoming), "tls.defaults.verify_incoming"},
 		{value(f.TLS.InternalRPC.VerifyIncoming), "tls.internal_rpc.verify_incoming"},

@@ -75,7 +75,8 @@ func TestDefaults(t *testing.T) {
 		Raft:   Raft{Protocol: 3, Multiplier: 1, SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10240, RPCHoldTimeout: 7 * time.Second},
 		Paths:  Paths{DataDir: "d"},
 		Ports:  Ports{DNS: 8600, HTTP: 8500, HTTPS: -1, GRPC: -1, GRPCTLS: -1, SerfLAN: 8301, SerfWAN: 8302, Server: 8300},
-		Limits: Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, RPCMaxConnsPerClient: 100, RPCHandshakeTimeout: 5 * time.Second, RPCClientTimeout: time.Minute, KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10},
+		Limits: Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, RPCMaxConnsPerClient: 100, RPCHandshakeTimeout: 5 * time.Second, RPCClientTimeout: time.Minute, RPCRate: -1, RPCMaxBurst: 1000,
+			Requests: RequestLimits{Mode: "disabled", ReadRate: -1, WriteRate: -1, SourceReadRate: -1, SourceWriteRate: -1}, KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10},
 		DNS: DNS{
 			Domain: "consul.", RecursorTimeout: 2 * time.Second, RecursionAllow: recurse.PrivateRanges(), AllowStale: true, MaxStale: 87600 * time.Hour, UDPAnswerLimit: 3, NodeMetaTXT: true,
 			SOARefresh: 3600, SOARetry: 600, SOAExpire: 86400, Guard: dnsserver.DefaultGuard(),
@@ -87,7 +88,7 @@ func TestDefaults(t *testing.T) {
 		Joining:   Joining{Interval: 30 * time.Second, IntervalWAN: 30 * time.Second},
 		Gossip:    Gossip{ReconnectTimeout: 72 * time.Hour, ReconnectWAN: 72 * time.Hour, VerifyIncoming: true, VerifyOutgoing: true},
 		Autopilot: Autopilot{CleanupDeadServers: true, LastContactThreshold: 200 * time.Millisecond, MaxTrailingLogs: 250, ServerStabilizationTime: 10 * time.Second},
-		ACL:       ACL{DefaultPolicy: "allow"},
+		ACL:       ACL{DefaultPolicy: "allow", DownPolicy: "extend-cache", TokenTTL: 30 * time.Second, PolicyTTL: 30 * time.Second, RoleTTL: 30 * time.Second},
 		Log:       Log{Level: "INFO", RotateDuration: 24 * time.Hour, SyslogFacility: "LOCAL0"},
 		Telemetry: Telemetry{Prefix: "consul", FilterDefault: true, PrometheusRetention: time.Minute},
 	}
@@ -182,8 +183,7 @@ func TestOlderNames(t *testing.T) {
 		"c.json:2:20: acl_datacenter is the older name of primary_datacenter",
 		"acl_token is ignored, since acl.tokens.default",
 		"acl_enforce_version_8 is a key of old releases and has no effect",
-		"NOT PROTECTED: this version does not enforce acl.enabled",
-		"no effect yet: acl.default_policy, acl.enabled, acl.tokens.default, acl.tokens.initial_management, ports.rpc, telemetry.statsd_address",
+		"no effect yet: ports.rpc, telemetry.statsd_address",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no warning %q in\n%s", want, got)

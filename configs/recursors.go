@@ -49,7 +49,7 @@ func (r *resolver) recursionAllow() []netip.Prefix {
 func guardOf(r *resolver) dnsserver.Guard {
 	const key = "dns_config.limit_exempt"
 	f := &r.f.DNS
-	g := dnsserver.Guard{MaxUDP: value(f.MaxUDPSize), Rate: value(f.ResponseRateLimit)}
+	g := dnsserver.Guard{MaxUDP: value(f.MaxUDPSize), Rate: value(f.ResponseRateLimit), Unknown: value(f.UnknownNameLimit)}
 	for _, text := range f.LimitExempt {
 		p, err := recurse.ParseNetwork(text)
 		if err != nil {

@@ -2,7 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -53,21 +52,9 @@ func (r *resolver) settings() *Settings {
 	r.loc.distinct(&s.Addresses, s.Server.Enabled, s.Ports)
 	s.DNS = r.dns()
 	r.apart(&s.DNS, &s.Addresses)
-	s.HTTP = HTTP{
-		ResponseHeaders: f.HTTP.ResponseHeaders, BlockEndpoints: f.HTTP.BlockEndpoints, MaxHeaderBytes: value(f.HTTP.MaxHeaderBytes),
-		AllowAnyChar: value(f.DisableCharFilter), EnableDebug: value(f.EnableDebug), UI: value(f.UI.Enabled),
-	}
-	for _, text := range f.HTTP.AllowWriteHTTPFrom {
-		if p, err := netip.ParsePrefix(text); err == nil { // words names those that are none
-			s.HTTP.WriteFrom = append(s.HTTP.WriteFrom, p)
-		}
-	}
-	s.Limits = Limits{
-		HTTPMaxConnsPerClient: value(f.Limits.HTTPMaxConnsPerClient), HTTPSHandshakeTimeout: value(f.Limits.HTTPSHandshakeTimeout),
-		RPCMaxConnsPerClient: value(f.Limits.RPCMaxConnsPerClient), RPCHandshakeTimeout: value(f.Limits.RPCHandshakeTimeout),
-		RPCClientTimeout: value(f.Limits.RPCClientTimeout),
-		KVMaxValueSize:   value(f.Limits.KVMaxValueSize), TxnMaxReqLen: value(f.Limits.TxnMaxReqLen),
-	}
+	s.HTTP = httpOf(r)
+	s.Limits = limitsOf(r)
+	s.Audit = auditOf(r)
 	s.Queries = Queries{DefaultTime: value(f.DefaultQueryTime), MaxTime: value(f.MaxQueryTime), DiscoveryMaxStale: value(f.DiscoveryMaxStale)}
 	s.Checks = Checks{
 		ScriptsRemote:  value(f.EnableScriptChecks),
@@ -87,7 +74,7 @@ func (r *resolver) settings() *Settings {
 	s.Federation = r.federation()
 	s.Autopilot = r.autopilot()
 	s.TLS = r.tls()
-	s.ACL = ACL{Enabled: value(f.ACL.Enabled), DefaultPolicy: value(f.ACL.DefaultPolicy)}
+	s.ACL = aclOf(r)
 	s.Log = r.log()
 	s.Telemetry = Telemetry{
 		Prefix: value(f.Telemetry.MetricsPrefix), DisableHostname: value(f.Telemetry.DisableHostname),
@@ -307,11 +294,11 @@ func (r *resolver) dns() DNS {
 	d := DNS{
 		Domain: dotted(value(r.f.Domain)), AltDomain: dotted(value(r.f.AltDomain)), Recursors: r.recursors(),
 		RecursorsRandom: value(f.RecursorStrategy) == "random", RecursorTimeout: value(f.RecursorTimeout), RecursionAllow: r.recursionAllow(),
-		AllowStale: value(f.AllowStale), MaxStale: value(f.MaxStale), OnlyPassing: value(f.OnlyPassing),
+		AllowStale: value(f.AllowStale), MaxStale: value(f.MaxStale), OnlyPassing: value(f.OnlyPassing), NearestFirst: value(f.Sort) == "near",
 		EnableTruncate: value(f.EnableTruncate), DisableCompression: value(f.DisableCompression), NodeMetaTXT: value(f.NodeMetaTXT),
 		ARecordLimit: value(f.ARecordLimit), UDPAnswerLimit: value(f.UDPAnswerLimit), NodeTTL: value(f.NodeTTL), PTRTTL: value(f.PTRTTL), ServiceTTL: f.ServiceTTL,
 		SOARefresh: value(f.SOA.Refresh), SOARetry: value(f.SOA.Retry), SOAExpire: value(f.SOA.Expire), SOAMinTTL: value(f.SOA.MinTTL),
-		Guard: guardOf(r),
+		Guard: guardOf(r), Transfer: transferOf(r), Observe: observeOf(r), Chaos: chaosOf(r),
 	}
 	for key, name := range map[string]string{"domain": d.Domain, "alt_domain": d.AltDomain} {
 		if name == "" {

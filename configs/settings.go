@@ -8,6 +8,9 @@ import (
 	"consul.internal/checks"
 	"consul.internal/configentry"
 	"consul.internal/dnsserver"
+	"consul.internal/dnsserver/observe"
+	"consul.internal/dnsserver/transfer"
+	"consul.internal/dnsserver/zone"
 	"consul.internal/internal/watch"
 )
 
@@ -24,6 +27,7 @@ type Settings struct {
 	DNS         DNS
 	HTTP        HTTP
 	Limits      Limits
+	Audit       Audit
 	Queries     Queries
 	Checks      Checks
 	Leaving     Leaving
@@ -127,6 +131,7 @@ type DNS struct {
 	AllowStale         bool
 	MaxStale           time.Duration
 	OnlyPassing        bool
+	NearestFirst       bool // sort = "near"
 	EnableTruncate     bool
 	DisableCompression bool
 	NodeMetaTXT        bool
@@ -140,6 +145,9 @@ type DNS struct {
 	SOAExpire          int
 	SOAMinTTL          int
 	Guard              dnsserver.Guard // against use of the agent against others
+	Transfer           transfer.Config // who gets the zone whole
+	Observe            observe.Config  // who sees the questions
+	Chaos              zone.Chaos      // what is told of the agent itself
 }
 
 // HTTP is the HTTP interface.
@@ -147,6 +155,8 @@ type HTTP struct {
 	ResponseHeaders map[string]string
 	BlockEndpoints  []string       // path prefixes
 	WriteFrom       []netip.Prefix // who may write; none = everybody
+	AllowedHosts    []string       // names that requests may come under, beside the agent's own
+	NoCache         bool           // ?cached says nothing
 	MaxHeaderBytes  int
 	AllowAnyChar    bool // disable_http_unprintable_char_filter
 	EnableDebug     bool
@@ -160,8 +170,11 @@ type Limits struct {
 	RPCMaxConnsPerClient  int
 	RPCHandshakeTimeout   time.Duration
 	RPCClientTimeout      time.Duration // for calls that do not block
-	KVMaxValueSize        int           // bytes
-	TxnMaxReqLen          int           // bytes
+	RPCRate               float64       // calls a second of this agent; below 0 = no limit
+	RPCMaxBurst           int           // calls in one moment
+	Requests              RequestLimits
+	KVMaxValueSize        int // bytes
+	TxnMaxReqLen          int // bytes
 }
 
 // Queries are the bounds of blocking and stale reads.
@@ -260,10 +273,29 @@ type TLSPart struct {
 	VerifyServerHostname bool
 }
 
-// ACL is as much of access control as is shown before it is built.
+// ACL is how access is controlled.
 type ACL struct {
-	Enabled       bool
-	DefaultPolicy string
+	Enabled          bool
+	DefaultPolicy    string // allow or deny
+	DownPolicy       string // allow, deny, extend-cache or async-cache
+	TokenTTL         time.Duration
+	PolicyTTL        time.Duration
+	RoleTTL          time.Duration
+	KeyListPolicy    bool
+	TokenPersistence bool
+	TokenReplication bool
+	Tokens           Tokens
+}
+
+// Tokens are the secrets that this agent has; "" = none.
+type Tokens struct {
+	InitialManagement string
+	AgentRecovery     string
+	Agent             string
+	Default           string
+	DNS               string
+	Replication       string
+	ConfigFileService string
 }
 
 // Log is where and how much is logged.

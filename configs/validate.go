@@ -20,6 +20,7 @@ func (r *resolver) words() {
 		{"acl.down_policy", f.ACL.DownPolicy, []string{"allow", "deny", "extend-cache", "async-cache"}},
 		{"default_intention_policy", f.DefaultIntention, []string{"", "allow", "deny"}},
 		{"dns_config.recursor_strategy", f.DNS.RecursorStrategy, []string{"sequential", "random"}},
+		{"dns_config.sort", f.DNS.Sort, []string{"random", "near"}},
 		{"limits.request_limits.mode", f.Limits.RequestLimits.Mode, []string{"disabled", "permissive", "enforcing"}},
 	} {
 		if one.given != nil && !slices.Contains(one.known, *one.given) {
@@ -64,6 +65,7 @@ func (r *resolver) bounds() {
 		{"limits.rpc_max_conns_per_client", f.Limits.RPCMaxConnsPerClient, 0},
 		{"limits.kv_max_value_size", f.Limits.KVMaxValueSize, 1},
 		{"limits.txn_max_req_len", f.Limits.TxnMaxReqLen, 1},
+		{"limits.rpc_max_burst", f.Limits.RPCMaxBurst, 0},
 		{"check_output_max_size", f.CheckOutputMaxSize, 1},
 		{"raft_snapshot_threshold", f.RaftSnapshotThreshold, 1},
 		{"raft_trailing_logs", f.RaftTrailingLogs, 1},
@@ -101,6 +103,9 @@ func (r *resolver) bounds() {
 		{"retry_interval_wan", f.RetryIntervalWAN, time.Millisecond},
 		{"telemetry.prometheus_retention_time", f.Telemetry.PrometheusRetention, 0},
 		{"log_rotate_duration", f.LogRotateDuration, 0},
+		{"acl.token_ttl", f.ACL.TokenTTL, 0},
+		{"acl.policy_ttl", f.ACL.PolicyTTL, 0},
+		{"acl.role_ttl", f.ACL.RoleTTL, 0},
 		// a node must not be forgotten in less than a short outage
 		{"reconnect_timeout", f.ReconnectTimeout, 8 * time.Hour},
 		{"reconnect_timeout_wan", f.ReconnectTimeoutWAN, 8 * time.Hour},

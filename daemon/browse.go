@@ -17,13 +17,14 @@ const browseFresh = time.Second
 // moment ago.
 type serviceNames struct {
 	caller rpc.Caller
+	token  func() string
 	turn   chan struct{} // held by who looks at what is below
 	names  []string
 	at     time.Time
 }
 
-func newServiceNames(c rpc.Caller) *serviceNames {
-	return &serviceNames{caller: c, turn: make(chan struct{}, 1)}
+func newServiceNames(c rpc.Caller, token func() string) *serviceNames {
+	return &serviceNames{caller: c, token: token, turn: make(chan struct{}, 1)}
 }
 
 // list gives an older list where no server gives a new one.
@@ -37,7 +38,9 @@ func (n *serviceNames) list(ctx context.Context) (names []string, stale bool, er
 	if n.names != nil && time.Since(n.at) < browseFresh {
 		return n.names, false, nil
 	}
-	out, err := rpc.Call(ctx, n.caller, rpc.CatalogServices, &rpc.ServicesRequest{ReadOptions: rpc.ReadOptions{Consistency: rpc.Stale}})
+	out, err := rpc.Call(ctx, n.caller, rpc.CatalogServices, &rpc.ServicesRequest{ReadOptions: rpc.ReadOptions{
+		Target: rpc.Target{Token: n.token()}, Consistency: rpc.Stale,
+	}})
 	if err != nil {
 		return n.names, true, unlessKnown(n.names, err)
 	}

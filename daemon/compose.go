@@ -10,6 +10,7 @@ import (
 	"consul.internal/dnsserver"
 	"consul.internal/federation"
 	"consul.internal/httpapi"
+	"consul.internal/internal/door"
 	"consul.internal/internal/version"
 	"consul.internal/server"
 	"consul.internal/store"
@@ -42,6 +43,10 @@ func serverConfig(s *configs.Settings) server.Config {
 		RPCHoldTimeout:    s.Raft.RPCHoldTimeout,
 		DefaultQueryTime:  s.Queries.DefaultTime,
 		MaxQueryTime:      s.Queries.MaxTime,
+		ACL: server.ACL{
+			Enabled: s.ACL.Enabled, DefaultAllow: s.ACL.DefaultPolicy == "allow", KeyListPolicy: s.ACL.KeyListPolicy,
+			DownPolicy: s.ACL.DownPolicy, InitialManagement: s.ACL.Tokens.InitialManagement, TokenReplication: s.ACL.TokenReplication,
+		},
 	}
 }
 
@@ -107,6 +112,7 @@ func taggedAddresses(a *configs.Addresses) map[string]string {
 func dnsConfig(s *configs.Settings) (dnsserver.Config, bool) {
 	cfg := dnsserver.DefaultConfig()
 	cfg.Addrs, cfg.TLSAddrs = addrs(s.Addresses.DNS), addrs(s.Addresses.DNSTLS)
+	cfg.Limits.TCPConns = door.Share(dnsParts, cfg.Limits.TCPConns)
 	cfg.Domain, cfg.AltDomain = s.DNS.Domain, s.DNS.AltDomain
 	cfg.Datacenter = s.Node.Datacenter
 	cfg.NodeTTL, cfg.PTRTTL, cfg.ServiceTTL = s.DNS.NodeTTL, s.DNS.PTRTTL, s.DNS.ServiceTTL
@@ -120,8 +126,8 @@ func dnsConfig(s *configs.Settings) (dnsserver.Config, bool) {
 	cfg.ARecordLimit = s.DNS.ARecordLimit
 	cfg.DisableCompression = s.DNS.DisableCompression
 	cfg.EnableAdditionalNodeMetaTXT = s.DNS.NodeMetaTXT
-	cfg.TranslateWANAddrs = s.Node.TranslateWANAddrs
-	cfg.Guard = s.DNS.Guard
+	cfg.TranslateWANAddrs, cfg.NearestFirst = s.Node.TranslateWANAddrs, s.DNS.NearestFirst
+	cfg.Guard, cfg.Transfer, cfg.Observe, cfg.Chaos = s.DNS.Guard, s.DNS.Transfer, s.DNS.Observe, s.DNS.Chaos
 	cfg.Recursion.Upstreams, cfg.Recursion.Random = s.DNS.Recursors, s.DNS.RecursorsRandom
 	cfg.Recursion.Timeout, cfg.Recursion.Allow = s.DNS.RecursorTimeout, s.DNS.RecursionAllow
 	return cfg, len(cfg.Addrs) > 0
@@ -139,6 +145,7 @@ func httpConfig(s *configs.Settings) (httpapi.Config, bool) {
 	cfg.SecureAddrs, cfg.HandshakeTimeout, cfg.WriteFrom = addrs(s.Addresses.HTTPS), s.Limits.HTTPSHandshakeTimeout, s.HTTP.WriteFrom
 	cfg.Datacenter, cfg.NodeName = s.Node.Datacenter, s.Node.Name
 	cfg.ResponseHeaders, cfg.BlockEndpoints = s.HTTP.ResponseHeaders, s.HTTP.BlockEndpoints
+	cfg.AllowedHosts, cfg.Domains, cfg.NoCache = s.HTTP.AllowedHosts, []string{s.DNS.Domain, s.DNS.AltDomain}, s.HTTP.NoCache
 	cfg.MaxConnsPerClient = s.Limits.HTTPMaxConnsPerClient
 	cfg.DefaultQueryTime, cfg.MaxQueryTime = s.Queries.DefaultTime, s.Queries.MaxTime
 	cfg.EnableDebug = s.HTTP.EnableDebug
@@ -146,6 +153,10 @@ func httpConfig(s *configs.Settings) (httpapi.Config, bool) {
 	cfg.MaxHeaderBytes = s.HTTP.MaxHeaderBytes
 	cfg.TranslateWANAddrs = s.Node.TranslateWANAddrs
 	cfg.DiscoveryMaxStale = s.Queries.DiscoveryMaxStale
+	cfg.ACLs, cfg.ACLDefaultPolicy, cfg.ACLDownPolicy = s.ACL.Enabled, "allow", s.ACL.DownPolicy
+	if s.ACL.Enabled {
+		cfg.ACLDefaultPolicy = s.ACL.DefaultPolicy
+	}
 	cfg.KVMaxValueSize, cfg.TxnMaxReqLen = int64(s.Limits.KVMaxValueSize), int64(s.Limits.TxnMaxReqLen)
 	return cfg, len(cfg.Addrs)+len(cfg.SecureAddrs)+len(cfg.Sockets) > 0
 }

@@ -64,6 +64,7 @@ func (p placing) sendOnce(ctx context.Context) error {
 	}
 	place := catalog.Coordinate(at)
 	_, err = rpc.Call(ctx, p.d.caller, rpc.CoordinateUpdate, &rpc.CoordinateUpdateRequest{
+		Target:         rpc.Target{Token: p.d.tokens.Agent()},
 		NodeCoordinate: catalog.NodeCoordinate{Node: p.d.settings.Node.Name, Coord: &place},
 	})
 	return err

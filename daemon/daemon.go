@@ -9,13 +9,17 @@ import (
 	"time"
 
 	"consul.internal/agent"
+	"consul.internal/agent/tokens"
 	"consul.internal/catalog"
 	"consul.internal/configs"
 	"consul.internal/dnsserver"
+	"consul.internal/dnsserver/transfer"
 	"consul.internal/federation"
 	"consul.internal/httpapi"
+	"consul.internal/httpapi/edge"
 	"consul.internal/internal/metrics"
 	"consul.internal/internal/tlsx"
+	"consul.internal/internal/version"
 	"consul.internal/rpc"
 	"consul.internal/rpc/wire"
 	"consul.internal/server"
@@ -53,7 +57,7 @@ type Daemon struct {
 	mu       sync.Mutex        // guards latest, and orders reloads
 	latest   *configs.Settings // of the last reload
 
-	tls    *tlsx.Settings
+	access
 	mux    *wire.Mux
 	router *federation.Router
 	pools  *pools
@@ -63,10 +67,20 @@ type Daemon struct {
 	caller rpc.Caller     // counts, and asks the router
 	local  *agent.Local
 	dns    *dnsserver.Server // nil if its port is off
-	http   *httpapi.Server   // nil if its port is off
-	watch  watches
+	// transfers give the zone to other name servers; nil on a client, which does not have it whole.
+	transfers *transfer.Server
+	http      *httpapi.Server // nil if its port is off
+	watch     watches
 
 	ending
+}
+
+// access is what tells who is let in.
+type access struct {
+	tls    *tlsx.Settings
+	tokens *tokens.Store // that this agent has for itself
+	guard  edge.Guard    // nil = there is no access control
+	doors
 }
 
 // ending is how an agent comes to its end.
@@ -118,6 +132,9 @@ func New(settings *configs.Settings, opts Options) (*Daemon, error) {
 	if d.tls, err = tlsx.New(tlsConfig(settings)); err != nil {
 		return nil, err
 	}
+	if d.tokens, err = tokens.New(agentTokens(settings), settings.Paths.DataDir, settings.ACL.Enabled && settings.ACL.TokenPersistence, opts.Logger); err != nil {
+		return nil, err
+	}
 	for _, w := range d.tls.Warnings() {
 		d.log.Warn(w)
 	}
@@ -127,6 +144,7 @@ func New(settings *configs.Settings, opts Options) (*Daemon, error) {
 	if len(settings.Addresses.DNSTLS) > 0 && !d.tls.HTTPS.Incoming() {
 		return nil, errors.New("ports.dns_tls is open but there is no certificate for it: set cert_file and key_file in tls.https or tls.defaults")
 	}
+	d.doors = newDoors(d)
 	d.pools = newPools(d)
 	return d, nil
 }
@@ -188,7 +206,7 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	layer := raftLayer{d.mux.Raft(), netip.AddrPortFrom(s.Addresses.AdvertiseLAN, uint16(s.Ports.Server))}
 	var err error
 	d.store, err = store.New(storeConfig(s, d.nodeID), store.Deps{
-		Logger: log, Transport: transport.New(layer, log), Feed: func(b catalog.Batch) { d.views.feed.Apply(b) },
+		Logger: log, Transport: transport.New(layer, log), Feed: func(b catalog.Batch) { feed(d, b) },
 		Address: func(id store.ServerID) (string, bool) { return d.pools.address(string(id)) },
 		Pool:    d.pools.candidates, Peers: peers{d}, Forget: d.pools.forget,
 		Demote: func(ctx context.Context, in *rpc.RaftDemoteRequest) (*rpc.RaftDemoteReply, error) {
@@ -199,11 +217,21 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 		return err
 	}
 	d.views.serve(d)
+	if err := newTransfers(d); err != nil {
+		return err
+	}
 	d.onClose("store", d.store.Close)
 	leases := &leader.Leases{Store: d.store, Log: log}
-	d.srv = server.New(serverConfig(s), server.Deps{
+	cfg := serverConfig(s)
+	cfg.ACL.TakeReset = func() uint64 { return takeReset(d) }
+	cfg.ACL.ReplicationToken = func() string { return d.tokens.Get(tokens.Replication) }
+	primary, err := primaryTokens(d)
+	if err != nil {
+		return err
+	}
+	d.srv = server.New(cfg, server.Deps{
 		Leases: leases,
-		Store:  d.store, Feed: d.views.feed, Pools: d.pools, Abroad: d.pools, Log: log, Remote: elsewhere{d}, Names: names{d},
+		Store:  d.store, Feed: d.views.feed, Pools: d.pools, Abroad: d.pools, Log: log, Remote: elsewhere{d}, Names: names{d}, Primary: primary,
 	})
 	if err := d.newRouter(life, d.srv); err != nil {
 		return err
@@ -221,7 +249,7 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 			return
 		}
 		r := &leader.Reconciler{
-			Caller: d.srv, Self: d.nodeID, Cluster: d.store.Members(), ClusterID: d.store.ClusterID, Members: d.pools.forLeader, Changed: d.pools.changed,
+			Caller: d.srv.Own(), Self: d.nodeID, Cluster: d.store.Members(), ClusterID: d.store.ClusterID, Members: d.pools.forLeader, Changed: d.pools.changed,
 			Reachable: d.pools.reachable, Doubts: d.pools.lan.Load().Doubts(), Silent: d.pools.lan.Load().Silent, Opened: d.pools.opened, Forget: s.Gossip.ReconnectTimeout, Log: log,
 		}
 		r.Run(ctx)
@@ -234,6 +262,9 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	d.store.RunLeader(d.srv.WriteCoordinates)
 	d.store.RunLeader(d.srv.BootstrapConfig)
 	d.store.RunLeader(d.srv.ReplicateConfig)
+	d.store.RunLeader(d.srv.BootstrapACL)
+	d.store.RunLeader(d.srv.ReapTokens)
+	d.store.RunLeader(d.srv.ReplicateACL)
 	d.store.RunLeader(func(context.Context) { d.local.SyncNow() })
 	if err := d.openStore(ctx, life); err != nil {
 		return err
@@ -254,17 +285,24 @@ func (d *Daemon) openClient(life context.Context) error {
 
 // newLocal makes the agent's own part, and the way of all edges to the servers.
 func (d *Daemon) newLocal(ctx context.Context) (err error) {
-	var way rpc.Caller = d.router
+	way := d.doors.way(d.router, d.settings.Server.Enabled)
 	if d.views.names != nil {
-		way = remembered{d.router, d.views.names, d.settings.Node.Datacenter, d.settings.Queries.DefaultTime, d.settings.Queries.MaxTime}
+		way = remembered{way, d.views.names, d.settings.Node.Datacenter, d.settings.Queries.DefaultTime, d.settings.Queries.MaxTime, func(token string) bool {
+			// What is followed for DNS is what DNS's token may see.
+			return !d.settings.ACL.Enabled || token == d.tokens.DNS()
+		}}
 	}
 	d.caller = newCounting(way, d.opts.Metrics, d.settings.Server.Enabled)
 	if err := d.views.prepare(ctx, d); err != nil {
 		return err
 	}
 	d.publish()
-	d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: d.caller, Logger: d.log})
-	return err
+	d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: d.caller, Logger: d.log, Tokens: d.tokens})
+	if err != nil {
+		return err
+	}
+	d.tokens.Changed(func() { dnsTokenChanged(d) })
+	return newGuard(d)
 }
 
 // openStore opens the store. What the replay gives is answered from then on; a
@@ -293,11 +331,14 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	near := newNearby(d.caller, placing{d}.now)
+	d.wg.Go(func() { near.learn(ctx) })
 	var err error
 	d.dns, err = dnsserver.New(cfg, dnsserver.Deps{
 		Source: d.views.source, Logger: d.log.Named("dns"),
-		Metrics: d.opts.Metrics, Execute: d.views.queries.Execute, Datacenters: d.pools.chart,
-		Services: newServiceNames(d.caller).list, TLS: d.tls.HTTPS.Server("dot"),
+		Metrics: d.opts.Metrics, Execute: d.views.queries.Execute, Datacenters: d.pools.chart, Near: near.distances,
+		Services: newServiceNames(d.caller, d.tokens.DNS).list, TLS: d.tls.HTTPS.Server("dot"), Transfer: d.transfers,
+		Identity: d.settings.Node.Name, Version: "consul " + version.Human(),
 	})
 	if err != nil {
 		return err
@@ -318,7 +359,7 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 func (d *Daemon) httpDeps() httpapi.Deps {
 	deps := httpapi.Deps{
 		Caller: d.caller, Local: d.local, Process: process{d}, Pool: process{d}, Snapshots: snapshots{d}, Events: d.pools.events, Log: d.log.Named("http"),
-		Metrics: d.opts.Metrics, Monitor: d.opts.Monitor, TLS: d.tls.HTTPS.Server("h2", "http/1.1"),
+		Guard: d.guard, Tokens: d.tokens, Audit: d.audit, Metrics: d.opts.Metrics, Monitor: d.opts.Monitor, TLS: d.tls.HTTPS.Server("h2", "http/1.1"),
 	}
 	if d.dns != nil { // else the interface would hold a server that is none
 		deps.DNS = dnsserver.NewDirect(d.dns)
@@ -331,7 +372,10 @@ func (d *Daemon) openHTTP(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	var err error
+	err := openAudit(d)
+	if err != nil {
+		return err
+	}
 	d.http, err = httpapi.New(cfg, d.httpDeps())
 	if err != nil {
 		return err

@@ -49,6 +49,17 @@ func freeAddr(t testing.TB) string {
 // start opens an agent and waits until it leads. Its files are in dir.
 func start(t *testing.T, addr string, args ...string) *node {
 	t.Helper()
+	n := launch(t, addr, "", args...)
+	n.await(t, "a leader that stands in the catalog", func() bool {
+		services, _, err := n.client.Health().Service("consul", "", true, nil)
+		return err == nil && len(services) == 1
+	})
+	return n
+}
+
+// launch opens an agent and waits for nothing. Its client brings a token.
+func launch(t *testing.T, addr, token string, args ...string) *node {
+	t.Helper()
 	args = append([]string{"-bind=" + addr, "-client=" + addr, "-node=node-a"}, args...)
 	settings, _, err := configs.Load(args, configs.SystemHost())
 	if err != nil {
@@ -78,14 +89,10 @@ func start(t *testing.T, addr string, args ...string) *node {
 		}
 		_ = log.Close() // only lines that a failed test did not want to see
 	})
-	n.client, err = api.NewClient(&api.Config{Address: addr + ":8500"})
+	n.client, err = api.NewClient(&api.Config{Address: addr + ":8500", Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.await(t, "a leader that stands in the catalog", func() bool {
-		services, _, err := n.client.Health().Service("consul", "", true, nil)
-		return err == nil && len(services) == 1
-	})
 	return n
 }
 

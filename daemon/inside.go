@@ -17,14 +17,15 @@ const ownToken = "agent"
 
 // newInside makes a client that asks this agent without a way over the network:
 // no port needs to be open, and limits for strangers do not count.
-func newInside(s *configs.Settings, deps httpapi.Deps) (*api.Client, func(*configs.Settings) error, error) {
-	deps.Metrics, deps.TLS = nil, nil // nobody asks from outside
+// token is that of requests that name none.
+func newInside(s *configs.Settings, deps httpapi.Deps, token func() string) (*api.Client, func(*configs.Settings) error, error) {
+	deps.Metrics, deps.TLS, deps.Audit = nil, nil, nil // nobody asks from outside
 	server, err := httpapi.New(insideConfig(s), deps)
 	if err != nil {
 		return nil, nil, err
 	}
 	client, err := api.NewClient(&api.Config{
-		Address: "agent.internal", Scheme: "http", Token: ownToken, HttpClient: &http.Client{Transport: inside{server.Handler()}},
+		Address: "agent.internal", Scheme: "http", Token: ownToken, HttpClient: &http.Client{Transport: inside{server.Handler(), token}},
 	})
 	reload := func(next *configs.Settings) error {
 		cfg := insideConfig(next)
@@ -43,7 +44,10 @@ func insideConfig(s *configs.Settings) httpapi.Config {
 
 // inside hands requests to a handler. It returns when the handler has: what is
 // asked through it ends by itself, or with its context.
-type inside struct{ handler http.Handler }
+type inside struct {
+	handler http.Handler
+	token   func() string
+}
 
 func (t inside) RoundTrip(out *http.Request) (*http.Response, error) {
 	in := out.Clone(out.Context())
@@ -57,6 +61,9 @@ func (t inside) RoundTrip(out *http.Request) (*http.Response, error) {
 	}
 	if in.Header.Get("X-Consul-Token") == ownToken {
 		in.Header.Del("X-Consul-Token")
+		if t := t.token(); t != "" {
+			in.Header.Set("X-Consul-Token", t)
+		}
 	}
 	w := &answer{header: http.Header{}}
 	t.handler.ServeHTTP(w, in)

@@ -53,7 +53,9 @@ func (d *Daemon) depart(ctx context.Context) (alone bool) {
 			}))
 		}
 		d.local.StopSync()
-		_, err := rpc.Call(ctx, d.caller, rpc.CatalogDeregister, &rpc.DeregisterRequest{Node: d.settings.Node.Name})
+		_, err := rpc.Call(ctx, d.caller, rpc.CatalogDeregister, &rpc.DeregisterRequest{
+			Target: rpc.Target{Token: d.tokens.Agent()}, Node: d.settings.Node.Name,
+		})
 		note("this node stays in the catalog until the leader removes it", err)
 		if w := d.pools.wan.Load(); w != nil {
 			note("the other datacenters may take this server for failed", w.Leave(ctx))

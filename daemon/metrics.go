@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"consul.internal/internal/metrics"
 	"consul.internal/internal/version"
 	"consul.internal/rpc"
+	"consul.internal/server"
 	"consul.internal/store"
 )
 
@@ -43,7 +46,9 @@ func (d *Daemon) publish() {
 			count++
 		}
 		for s := range d.views.dir.Services() {
-			names++
+			if len(s.Instances) > 0 { // else it has but a resolver
+				names++
+			}
 			all += len(s.Instances)
 		}
 		nodes.Set(float64(count))
@@ -63,7 +68,29 @@ func (d *Daemon) publish() {
 		}
 		r.Gauge(metrics.ServerIsLeader).Set(leads)
 		r.Gauge(metrics.StateDiffering).Set(leads * float64(store.Comparer(d.store).Differ()))
+		if p := d.settings.Node.PrimaryDatacenter; p != "" && p != d.settings.Node.Datacenter {
+			collectCopies(r, d.srv.Copies())
+		}
 	})
+}
+
+// collectCopies shows how copying from the primary datacenter goes.
+func collectCopies(r *metrics.Registry, copies []server.Copy) {
+	for _, what := range metrics.Replicated() {
+		var c server.Copy
+		lag := time.Duration(0)
+		if i := slices.IndexFunc(copies, func(c server.Copy) bool { return strings.ReplaceAll(strings.ToLower(c.What), " ", "-") == what }); i >= 0 {
+			c = copies[i]
+			lag = c.Lag(time.Now())
+		}
+		status := 0.0
+		if c.Current {
+			status = 1
+		}
+		r.Gauge(metrics.Replication(what, metrics.ReplicationStatus)).Set(status)
+		r.Gauge(metrics.Replication(what, metrics.ReplicationIndex)).Set(float64(c.Index))
+		r.Gauge(metrics.Replication(what, metrics.ReplicationLag)).Set(lag.Seconds())
+	}
 }
 
 // counting is a Caller that counts and times what is asked of another one.

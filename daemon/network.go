@@ -8,6 +8,7 @@ import (
 
 	"consul.internal/configs"
 	"consul.internal/federation"
+	"consul.internal/internal/door"
 	"consul.internal/internal/tlsx"
 	"consul.internal/rpc/remote"
 	"consul.internal/rpc/wire"
@@ -39,6 +40,7 @@ func wireConfig(s *configs.Settings) wire.Config {
 	if s.Server.Enabled {
 		cfg.Addr = serverBind(s)
 	}
+	cfg.Conns = door.Share(rpcParts, cfg.Conns)
 	cfg.ConnsPerAddress = s.Limits.RPCMaxConnsPerClient
 	cfg.HandshakeTimeout = s.Limits.RPCHandshakeTimeout
 	return cfg
@@ -92,7 +94,7 @@ func (d *Daemon) newRouter(ctx context.Context, local federation.Local) error {
 
 // serveCalls lets other agents call this server.
 func (d *Daemon) serveCalls(ctx context.Context) error {
-	srv, err := remote.NewServer(remote.ServerDeps{Handler: d.router.Relay(), Logger: d.log.Named("rpc")})
+	srv, err := remote.NewServer(remote.ServerDeps{Handler: d.others(d.router.Relay()), Logger: d.log.Named("rpc")})
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func (d *Daemon) stats(s *configs.Settings) map[string]map[string]string {
 			"prerelease": version.Prerelease, "revision": version.Revision,
 			"version": version.Version, "version_metadata": "",
 		},
-		"consul": {"server": strconv.FormatBool(s.Server.Enabled)},
+		"consul": {"server": strconv.FormatBool(s.Server.Enabled), "acl": map[bool]string{true: "enabled", false: "disabled"}[s.ACL.Enabled]},
 		"runtime": {
 			"os": runtime.GOOS, "arch": runtime.GOARCH, "version": runtime.Version(),
 			"max_procs": strconv.Itoa(runtime.GOMAXPROCS(0)), "goroutines": strconv.Itoa(runtime.NumGoroutine()),
@@ -198,6 +198,8 @@ func (d *Daemon) Reload(next *configs.Settings) error {
 	if httpOn {
 		errs = append(errs, d.http.Reload(httpCfg))
 	}
+	d.doors.reload(&next.Limits)
+	d.mux.SetLimit(next.Limits.RPCMaxConnsPerClient)
 	errs = append(errs, d.watch.Reload(next))
 	changed, _ := configs.Diff(d.latest, next)
 	_, restart := configs.Diff(d.settings, next) // what runs is as it was at the start
@@ -205,6 +207,8 @@ func (d *Daemon) Reload(next *configs.Settings) error {
 		d.log.Warn("these settings changed but need a restart to take effect", zap.Strings("keys", restart))
 	}
 	d.opts.Metrics.SetFilter(metricsFilter(next))
+	d.tokens.Reload(agentTokens(next))
+	d.local.SyncNow() // with other tokens, what was refused may be permitted
 	d.views.world.SetMaxStale(next.DNS.MaxStale)
 	d.latest = next
 	d.log.Info("Configuration reloaded", zap.Strings("changed", changed))

@@ -22,8 +22,8 @@ const followWait = 30 * time.Second
 func (v *views) prepare(ctx context.Context, d *Daemon) error {
 	v.queries = prepared.New(prepared.DefaultConfig(), queries{d}.fetch)
 	d.onClose("prepared queries", v.queries.Close)
-	if dir := d.settings.Paths.DataDir; dir != "" {
-		return v.queries.Open(ctx, filepath.Join(dir, "views", "queries"), d.log.Named("views"))
+	if dir := viewsDir(d); dir != "" {
+		return v.queries.Open(ctx, filepath.Join(dir, "queries"), d.log.Named("views"))
 	}
 	return nil
 }
@@ -39,7 +39,7 @@ func (q queries) fetch(ctx context.Context, ask zone.Ask, after uint64) (prepare
 	}
 	in := &rpc.QueryExecuteRequest{
 		ReadOptions: rpc.ReadOptions{
-			Target: rpc.Target{Datacenter: ask.Datacenter}, Consistency: rpc.Stale, MinIndex: after, MaxWait: followWait,
+			Target: rpc.Target{Datacenter: ask.Datacenter, Token: q.d.tokens.DNS()}, Consistency: rpc.Stale, MinIndex: after, MaxWait: followWait,
 		},
 		Query:  ask.Name,
 		Origin: rpc.QueryOrigin{Node: q.d.settings.Node.Name},
@@ -54,6 +54,10 @@ func (q queries) fetch(ctx context.Context, ask zone.Ask, after uint64) (prepare
 		if _, unknown := q.d.views.source.State(ctx, ask.Datacenter); errors.Is(unknown, fault.NotFound) {
 			err = unknown
 		}
+	}
+	if errors.Is(err, fault.Denied) {
+		// Not as if it did not exist: a person must learn that a token is wrong.
+		err = fault.Newf(fault.Unavailable, "prepared query %q: %s", ask.Name, err)
 	}
 	if err != nil {
 		return prepared.Answer{}, err

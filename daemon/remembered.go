@@ -21,6 +21,8 @@ type remembered struct {
 	own      string // datacenter
 	wait     time.Duration
 	waitMost time.Duration
+	// mayAll reports whether a token may see all that the names were followed for.
+	mayAll func(token string) bool
 }
 
 // Call implements rpc.Caller.
@@ -40,7 +42,7 @@ func (r remembered) Call(ctx context.Context, method string, in, out any) error 
 // may says whether the view has all that a read asks for.
 func (r remembered) may(in *rpc.ServiceRequest) bool {
 	return in.Cached && (in.Datacenter == "" || in.Datacenter == r.own) && in.Service != "" &&
-		!in.Connect && !in.Ingress && in.Near == ""
+		!in.Connect && !in.Ingress && !in.Central && in.Near == "" && r.mayAll(in.Token)
 }
 
 func (r remembered) health(ctx context.Context, in *rpc.ServiceRequest, out *rpc.InstancesReply) error {

@@ -45,6 +45,7 @@ func (v *views) serve(d *Daemon) {
 			return c.ID, c.Epoch
 		},
 		LeaderAge: d.store.LastContact,
+		Judge:     d.judge(),
 	}, v.dir)
 	d.onClose("views", v.feed.Close)
 }
@@ -53,6 +54,10 @@ func (v *views) serve(d *Daemon) {
 func (v *views) beyond(ctx context.Context, d *Daemon) error {
 	own := view.NewLocal(d.settings.Node.Datacenter, v.dir).
 		Aging(d.store.LastContact, view.DefaultMirrorConfig("").StaleAfter)
+	if d.settings.ACL.Enabled {
+		own = own.Guarded()
+		d.wg.Go(func() { d.watchRights(ctx, own) })
+	}
 	disk, err := v.disk(ctx, d)
 	if err != nil {
 		return err
@@ -73,7 +78,9 @@ func (v *views) mirror(ctx context.Context, d *Daemon) error {
 	if disk != nil {
 		deps.Saved = disk
 	}
-	if v.names, err = view.NewMirror(view.DefaultMirrorConfig(d.settings.Node.Datacenter), deps); err != nil {
+	cfg := view.DefaultMirrorConfig(d.settings.Node.Datacenter)
+	cfg.Secret = d.tokens.DNS()
+	if v.names, err = view.NewMirror(cfg, deps); err != nil {
 		return err
 	}
 	if err := v.names.Open(ctx); err != nil {
@@ -85,11 +92,11 @@ func (v *views) mirror(ctx context.Context, d *Daemon) error {
 
 // disk opens what keeps names beyond the end of the process; nil without a data directory.
 func (v *views) disk(ctx context.Context, d *Daemon) (*saved.Saved, error) {
-	dir := d.settings.Paths.DataDir
+	dir := viewsDir(d)
 	if dir == "" || d.settings.Dev && d.settings.Server.Enabled {
 		return nil, nil
 	}
-	disk, err := saved.New(saved.DefaultConfig(filepath.Join(dir, "views", "names")), d.log.Named("views"))
+	disk, err := saved.New(saved.DefaultConfig(filepath.Join(dir, "names")), d.log.Named("views"))
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +114,7 @@ func (v *views) abroad(d *Daemon, own world.Own, budget *view.Budget, disk *save
 		Datacenter: d.settings.Node.Datacenter, Eager: server, Prefetch: d.settings.Federation.Prefetch,
 		Mirror: func(dc string) view.MirrorConfig {
 			c := view.RemoteMirrorConfig(dc)
+			c.Secret, c.Guarded = d.tokens.DNS(), d.settings.ACL.Enabled
 			if server {
 				c.Pending, c.RetryMax = serverPending, serverRetry
 			}
@@ -134,7 +142,7 @@ func (v *views) abroad(d *Daemon, own world.Own, budget *view.Budget, disk *save
 // serviceNames lists the services of a datacenter once they have changed after an index.
 func (d *Daemon) serviceNames(ctx context.Context, dc string, after uint64) ([]string, uint64, error) {
 	out, err := rpc.Call(ctx, d.router, rpc.CatalogServices, &rpc.ServicesRequest{ReadOptions: rpc.ReadOptions{
-		Target: rpc.Target{Datacenter: dc}, Consistency: rpc.Stale, MinIndex: after,
+		Target: rpc.Target{Datacenter: dc, Token: d.tokens.DNS()}, Consistency: rpc.Stale, MinIndex: after,
 	}})
 	if err != nil {
 		return nil, 0, err

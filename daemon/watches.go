@@ -43,7 +43,7 @@ func (w *watches) open(ctx context.Context, d *Daemon) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var err error
-	if w.client, w.reload, err = newInside(d.settings, d.httpDeps()); err != nil {
+	if w.client, w.reload, err = newInside(d.settings, d.httpDeps(), d.tokens.Default); err != nil {
 		return err
 	}
 	w.log = d.log.Named("watch")
@@ -55,7 +55,11 @@ func (w *watches) open(ctx context.Context, d *Daemon) error {
 	})
 	w.set(d.settings.Definitions.Watches)
 	if d.settings.RemoteExec {
-		a := &remoteexec.Agent{Node: d.settings.Node.Name, Client: w.client, Log: d.log.Named("exec")}
+		client, _, err := newInside(d.settings, d.httpDeps(), d.tokens.Agent) // jobs are the agent's own
+		if err != nil {
+			return err
+		}
+		a := &remoteexec.Agent{Node: d.settings.Node.Name, Client: client, Log: d.log.Named("exec")}
 		w.wg.Go(func() { a.Run(w.life) })
 	}
 	return nil

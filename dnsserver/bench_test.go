@@ -40,7 +40,7 @@ func BenchmarkRespond(b *testing.B) {
 			out := make([]byte, udpBuffer)
 			b.ReportAllocs()
 			for b.Loop() {
-				if s.respond(req, out, asker{local, false}) == nil {
+				if s.respond(req, out, asker{addr: local}) == nil {
 					b.Fatal("no reply")
 				}
 			}

@@ -14,7 +14,9 @@ import (
 	"github.com/miekg/dns"
 
 	"consul.internal/catalog"
+	"consul.internal/dnsserver/observe"
 	"consul.internal/dnsserver/recurse"
+	"consul.internal/dnsserver/transfer"
 	"consul.internal/dnsserver/zone"
 	"consul.internal/internal/fault"
 )
@@ -33,7 +35,6 @@ type Config struct {
 	ServiceTTL map[string]time.Duration // of services by name, by "prefix*", or "*"
 	SOA        SOA
 
-	OnlyPassing                 bool // leave out instances in state warning too
 	EnableTruncate              bool // say so (TC) when records were left out
 	UDPAnswerLimit              int  // answers in a UDP message of 512 bytes
 	ARecordLimit                int  // addresses of a service in any message; 0 is all
@@ -41,11 +42,24 @@ type Config struct {
 	EnableAdditionalNodeMetaTXT bool // node metadata beside addresses
 	TranslateWANAddrs           bool // WAN addresses for other datacenters
 
+	Choice
+
 	Recursion recurse.Config // names outside the zone; off without upstreams
 
 	Guard Guard // against use of the server against others
 
+	Transfer transfer.Config // who gets the zone whole; needs Deps.Transfer
+
+	Observe observe.Config // who sees the questions
+	Chaos   zone.Chaos     // what is told of the server itself
+
 	Limits Limits
+}
+
+// Choice says which instances of a service are answered, and which of them first.
+type Choice struct {
+	OnlyPassing  bool // leave out instances in state warning too
+	NearestFirst bool // by their distance, as Deps.Near tells it; else in a random order
 }
 
 // SOA are the numbers of the SOA record, in seconds.
@@ -147,9 +161,7 @@ func (c *Config) Validate() error {
 		bad("dns_config.a_record_limit: %d is negative", c.ARecordLimit)
 	}
 	c.Guard.validate(bad)
-	if err := c.Recursion.Validate(); err != nil {
-		errs = append(errs, err)
-	}
+	errs = append(errs, c.Transfer.Validate(), c.Recursion.Validate(), c.Observe.Validate(), c.Chaos.Validate())
 	if err := checkRecursors(c); err != nil {
 		errs = append(errs, err)
 	}
@@ -216,6 +228,7 @@ func (c *Config) options() zone.Options {
 		ARecordLimit:  c.ARecordLimit,
 		NodeMetaTXT:   c.EnableAdditionalNodeMetaTXT,
 		TranslateWANs: c.TranslateWANAddrs,
+		LocalTimeout:  c.Limits.QueryTimeout,
 	}
 }
 

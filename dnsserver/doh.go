@@ -4,6 +4,8 @@ import (
 	"net/netip"
 
 	"github.com/miekg/dns"
+
+	"consul.internal/dnsserver/observe"
 )
 
 // Direct answers questions that do not come by a server's own sockets.
@@ -20,7 +22,7 @@ func (d Direct) Message(query []byte, from netip.Addr) (reply []byte, ttl uint32
 		return nil, 0
 	}
 	defer s.queries.Done()
-	reply = s.respond(query, make([]byte, maxTCPQuery), asker{addr: from.Unmap(), tcp: true})
+	reply = observed(s, query, make([]byte, maxTCPQuery), asker{addr: from.Unmap(), door: observe.HTTPS, tcp: true, hidden: true})
 	var m dns.Msg
 	if reply == nil || m.Unpack(reply) != nil {
 		return reply, 0

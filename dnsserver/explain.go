@@ -2,17 +2,13 @@ package dnsserver
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
 
-	"consul.internal/catalog"
 	"consul.internal/dnsserver/zone"
 	"consul.internal/internal/fault"
-	"consul.internal/view"
 )
 
 // Explanation says how a question is answered now, and why so.
@@ -32,16 +28,7 @@ type Explanation struct {
 }
 
 // ExplainedView is something in the agent's memory that the answer is made of.
-type ExplainedView struct {
-	Kind       string
-	Datacenter string
-	Name       string
-	Source     string // what keeps it up to date
-	Index      uint64
-	Stale      bool
-	AgeMillis  int64 // how long ago it was certainly right; 0 is now
-	Error      string
-}
+type ExplainedView = zone.Looked
 
 // ExplainedInstance is what became of an instance of the service.
 type ExplainedInstance struct {
@@ -108,98 +95,21 @@ func (d Direct) Explain(ctx context.Context, name, qtype string, from netip.Addr
 func trace(ctx context.Context, s *Server, live *live, name zone.Name, qtype uint16, from netip.Addr, r *dns.Msg, out *Explanation) {
 	ctx, cancel := context.WithTimeout(ctx, live.cfg.Limits.RemoteTimeout)
 	defer cancel()
-	w := &witness{Source: s.deps.Source, own: live.cfg.Datacenter}
+	w := &zone.Witness{Source: s.deps.Source, Own: live.cfg.Datacenter}
 	z := live.zone.With(w, func(int, func(i, j int)) {})
 	a := z.AnswerTo(ctx, name, qtype, from)
-	out.Stale, out.Views = a.Stale, append(out.Views, w.views...)
-	if name.Kind != zone.Service || w.service == nil {
+	out.Stale, out.Views = a.Stale, append(out.Views, w.Views...)
+	if name.Kind != zone.Service || w.First == nil {
 		return
 	}
-	for _, i := range w.service.Instances[:min(len(w.service.Instances), maxExplained)] {
+	for _, i := range w.First.Instances[:min(len(w.First.Instances), maxExplained)] {
 		e := ExplainedInstance{
 			Node: i.Node.Name, ID: i.Service.ID, Address: i.Service.Address, Port: i.Service.Port, Status: string(i.Status()),
 		}
 		if e.Address == "" {
 			e.Address = i.Node.Address
 		}
-		e.Given, e.Reason = verdict(ctx, z, name, qtype, i, r, &a)
+		e.Given, e.Reason = z.Verdict(ctx, name, qtype, w.First, i, r, &a)
 		out.Instances = append(out.Instances, e)
 	}
-}
-
-// verdict says whether an instance stands in a reply, and why.
-func verdict(ctx context.Context, z *zone.Zone, name zone.Name, qtype uint16, i *catalog.Instance, r *dns.Msg, whole *zone.Reply) (bool, string) {
-	if why := z.Dropped(name, i); why != "" {
-		return false, why
-	}
-	records := z.Records(ctx, name, qtype, i)
-	in := func(list []dns.RR) bool {
-		return slices.ContainsFunc(records, func(rr dns.RR) bool {
-			return slices.ContainsFunc(list, func(o dns.RR) bool { return dns.IsDuplicate(rr, o) })
-		})
-	}
-	switch {
-	case name.Instance != "" || qtype == dns.TypePTR:
-		return len(r.Answer) > 0, "it is healthy"
-	case len(records) == 0:
-		return false, "it has no record of this type"
-	case in(r.Answer):
-		return true, "it is healthy"
-	case records[0].Header().Rrtype == dns.TypeCNAME && !in(whole.Answer):
-		return false, "a host name is given only where no instance has an IP address"
-	case whole.Limited:
-		return false, fmt.Sprintf("the service's definition allows %d answers; others were drawn", len(r.Answer))
-	case r.Truncated || in(whole.Answer) && len(whole.Answer) > len(r.Answer):
-		return false, fmt.Sprintf("the message has room for %d answers; others were drawn", len(r.Answer))
-	}
-	return false, fmt.Sprintf("a_record_limit allows %d answers; others were drawn", len(r.Answer))
-}
-
-// witness is a source that notes what it is asked.
-type witness struct {
-	zone.Source
-	own     string // datacenter
-	views   []ExplainedView
-	service *view.Service // the first that was asked for
-	asked   bool
-}
-
-func (w *witness) note(kind, dc, name string, st view.State, err error) {
-	v := ExplainedView{Kind: kind, Datacenter: dc, Name: name, Index: st.Index, Stale: st.Stale, AgeMillis: st.Age.Milliseconds()}
-	if dc == "" {
-		v.Datacenter = w.own
-	}
-	switch {
-	case err != nil:
-		v.Error = err.Error()
-	case st.Session == 0:
-		v.Source = "memory alone: nobody keeps it up to date now"
-	default:
-		v.Source = fmt.Sprintf("changes are pushed (session %d)", st.Session)
-	}
-	w.views = append(w.views, v)
-}
-
-// Service implements zone.Source.
-func (w *witness) Service(ctx context.Context, dc, name string) (*view.Service, view.State, error) {
-	v, st, err := w.Source.Service(ctx, dc, name)
-	w.note("service", dc, name, st, err)
-	if !w.asked {
-		w.service, w.asked = v, true
-	}
-	return v, st, err
-}
-
-// Node implements zone.Source.
-func (w *witness) Node(ctx context.Context, dc, name string) (*view.Node, view.State, error) {
-	v, st, err := w.Source.Node(ctx, dc, name)
-	w.note("node", dc, name, st, err)
-	return v, st, err
-}
-
-// Address implements zone.Source.
-func (w *witness) Address(ctx context.Context, dc string, a netip.Addr) (*view.Address, view.State, error) {
-	v, st, err := w.Source.Address(ctx, dc, a)
-	w.note("address", dc, a.String(), st, err)
-	return v, st, err
 }

@@ -96,6 +96,7 @@ type clerk struct {
 	slots   [batch]int8 // where in probes a question is; below 0: nowhere
 	reply   wire.Reply
 	tally   tally
+	scratch []byte // a question that its answer is written over, for who wants to see both
 }
 
 func newClerk(s *Server) *clerk {
@@ -139,7 +140,8 @@ func (c *clerk) answer(i int, msg []byte, from asker) int {
 	q, e := &c.queries[i], c.probes[c.slots[i]].Entry
 	r := &c.reply
 	guard := &c.live.cfg.Guard
-	guarded, proven := !guard.exempts(from), false
+	trusted := guard.trusts(from.addr)
+	guarded, proven := !from.tcp && !trusted, false
 	if q.CookieLen > 0 {
 		cookies := c.s.guards.cookies
 		proven = cookies.Valid(q.Cookie[:q.CookieLen], from.addr, c.now)
@@ -164,6 +166,9 @@ func (c *clerk) answer(i int, msg []byte, from asker) int {
 			return 0 // it cannot be packed
 		}
 		a := wire.Answer(e.Answer())
+		if a.Rcode() == rcodeNameError && c.s.guards.guesses(guard, q.Name(), trusted, from.addr, c.now) {
+			return c.refuse(msg, q, guarded, from)
+		}
 		n, cut, ok := a.Write(msg, q, r)
 		if !ok && !q.Lower && a.Bare() {
 			n, ok = c.live.packed.negative.WriteSOA(msg, q, r, a.Rcode())
@@ -188,12 +193,26 @@ func (c *clerk) answer(i int, msg []byte, from asker) int {
 	if !c.s.fast.source.Lacks("", kind, label) {
 		return 0
 	}
+	if c.s.guards.guesses(guard, q.Name(), trusted, from.addr, c.now) {
+		return c.refuse(msg, q, guarded, from)
+	}
 	n, ok := c.live.packed.negative.Write(msg, q, r)
 	if !ok {
 		return 0
 	}
 	c.tally.add(q, rcodeNameError, false)
 	return c.held(n, msg, q, rcodeNameError, guarded, from)
+}
+
+// refuse answers who has asked for too many names that do not exist.
+func (c *clerk) refuse(msg []byte, q *wire.Query, guarded bool, from asker) int {
+	n := q.Refuse(msg, &c.reply)
+	if n == 0 {
+		return 0
+	}
+	c.s.count.guesses.Add(1)
+	c.tally.add(q, rcodeRefused, false)
+	return c.held(n, msg, q, rcodeRefused, guarded, from)
 }
 
 // held is the length of a reply once it has been counted: that of itself, of a
@@ -251,11 +270,21 @@ func (s *Server) quick(req, out []byte, from asker) (resp []byte) {
 	}
 	copy(out, req)
 	n := c.answer(0, out, from)
+	c.countName(0, n, out, 1)
 	c.tally.flush(s, c.now, 1)
 	if n == 0 {
 		return nil
 	}
 	return out[:max(n, 0)]
+}
+
+// countName counts the question of the batch that stands for all n of it, if it has
+// been answered here.
+func (c *clerk) countName(i, length int, reply []byte, n int) {
+	if length > 0 {
+		q := &c.queries[i]
+		c.s.top.Add(q.Key[:q.KeyLen], int(reply[3]&rcodeMask), n, c.now)
+	}
 }
 
 // spare is deferred by the fast path: after a bug in it the full path answers.
@@ -279,8 +308,8 @@ type tally struct {
 // arpa ends the names that ask who has an address.
 var arpa = []byte("\x04arpa\x00")
 
-// maxPackedRcode is the highest code of packed answers.
-const maxPackedRcode = rcodeNameError
+// maxPackedRcode is above all codes of packed answers, and masks them.
+const maxPackedRcode = 7
 
 func (t *tally) add(q *wire.Query, rcode int, cut bool) {
 	t.total++
@@ -316,7 +345,9 @@ func (t *tally) flush(s *Server, began time.Time, n int) {
 		s.count.truncated.Add(uint64(t.cut))
 	}
 	if s.timers.on {
-		each := time.Since(began) / time.Duration(n)
+		took := time.Since(began)
+		each := took / time.Duration(n)
+		s.timers.fast.ObserveN(took, int(t.total))
 		for i, k := range t.types {
 			s.timers.byIndex[i].ObserveN(each, int(k))
 		}

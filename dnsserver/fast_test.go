@@ -131,8 +131,25 @@ func shapes(r *rand.Rand) catalog.Batch {
 			}
 			b.Changes = append(b.Changes, catalog.Change{Op: catalog.InstanceSet, Instance: inst})
 		}
+		if rules := someRules(r, name); rules != nil {
+			b.Changes = append(b.Changes, catalog.Change{Op: catalog.ResolverSet, Resolver: rules})
+		}
 	}
 	return b
+}
+
+// someRules are those of a service: mostly none.
+func someRules(r *rand.Rand, name string) *catalog.Resolver {
+	other := catalog.Target{Service: shapeNames[r.IntN(len(shapeNames))]}
+	switch r.IntN(12) {
+	case 0:
+		return &catalog.Resolver{Service: name, DefaultSubset: "blue", Subsets: map[string]catalog.Subset{"blue": {Filter: "blue in Service.Tags"}}}
+	case 1:
+		return &catalog.Resolver{Service: name, Redirect: &other}
+	case 2:
+		return &catalog.Resolver{Service: name, Failover: map[string][]catalog.Target{"*": {{Datacenter: "dc2"}, other}}}
+	}
+	return nil
 }
 
 var shapeNames = []string{"web", "db", "cache", "Queue", "many", "a-very-long-name-of-a-service-that-leaves-little-room-for-answers"}
@@ -209,7 +226,13 @@ func TestPathsAgree(t *testing.T) {
 		for range 300 {
 			if r.IntN(10) == 0 { // an instance comes, goes or turns
 				svc := dir.Service(catalog.Fold(shapeNames[r.IntN(len(shapeNames))]))
-				if svc != nil {
+				if svc != nil && r.IntN(8) == 0 {
+					c := catalog.Change{Op: catalog.ResolverGone, Resolver: &catalog.Resolver{Service: svc.Name}}
+					if rules := someRules(r, svc.Name); rules != nil {
+						c = catalog.Change{Op: catalog.ResolverSet, Resolver: rules}
+					}
+					dir.Apply(catalog.Batch{Index: dir.Index() + 1, Changes: []catalog.Change{c}})
+				} else if svc != nil && len(svc.Instances) > 0 {
 					i := *svc.Instances[r.IntN(len(svc.Instances))]
 					i.Checks = []*catalog.Check{{Node: i.Node.Name, CheckID: "c", Status: []catalog.Status{catalog.Passing, catalog.Critical}[r.IntN(2)]}}
 					op := catalog.InstanceSet
@@ -221,7 +244,7 @@ func TestPathsAgree(t *testing.T) {
 			}
 			if req := shapeQuestion(r); req != nil {
 				asked++
-				if samePaths(t, s, req, asker{[]netip.Addr{local, far}[r.IntN(2)], r.IntN(4) == 0}) {
+				if samePaths(t, s, req, asker{addr: []netip.Addr{local, far}[r.IntN(2)], tcp: r.IntN(4) == 0}) {
 					answered++
 				}
 			}
@@ -258,7 +281,7 @@ func FuzzPaths(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, req []byte, which uint64, tcp bool) {
 		s := servers[which%uint64(len(servers))]
-		samePaths(t, s, req, asker{local, tcp})
+		samePaths(t, s, req, asker{addr: local, tcp: tcp})
 		if s.Stats().Panics != 0 {
 			t.Fatal("a panic")
 		}
@@ -282,7 +305,7 @@ func TestFastAllocates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.respond(req, make([]byte, udpBuffer), asker{local, false})
+			s.respond(req, make([]byte, udpBuffer), asker{addr: local})
 			n := max(fastAllocs(t, s, req, local), fastAllocs(t, s, req, far))
 			if n != 0 {
 				t.Errorf("%s: %v allocations for %d queries", q.name, n, batch)

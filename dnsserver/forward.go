@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"consul.internal/catalog"
+	"consul.internal/dnsserver/observe"
 	"consul.internal/dnsserver/recurse"
 	"consul.internal/dnsserver/zone"
 )
@@ -19,7 +20,11 @@ import (
 // asker is who sent a query, and how.
 type asker struct {
 	addr netip.Addr
-	tcp  bool
+	port uint16 // 0 is unknown
+	door observe.Door
+	tcp  bool // the address is certainly its own
+	// hidden is that nobody between sees more of a reply than its length.
+	hidden bool
 }
 
 const (

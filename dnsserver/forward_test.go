@@ -138,7 +138,7 @@ func askAs(t testing.TB, s *Server, m *dns.Msg, addr string, tcp bool) (*dns.Msg
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp := s.respond(b, make([]byte, udpBuffer), asker{netip.MustParseAddr(addr), tcp})
+	resp := s.respond(b, make([]byte, udpBuffer), asker{addr: netip.MustParseAddr(addr), tcp: tcp})
 	r := new(dns.Msg)
 	if err := r.Unpack(resp); err != nil {
 		t.Fatal(err)
@@ -433,7 +433,7 @@ func FuzzForward(f *testing.F) {
 	s := recursing(f, u, webSource(3))
 	f.Fuzz(func(t *testing.T, req []byte, tcp bool) {
 		before := s.Stats().Panics
-		resp := s.respond(req, make([]byte, udpBuffer), asker{local, tcp})
+		resp := s.respond(req, make([]byte, udpBuffer), asker{addr: local, tcp: tcp})
 		if s.Stats().Panics != before || s.Stats().Recursion.Panics != 0 {
 			t.Fatal("a panic")
 		}

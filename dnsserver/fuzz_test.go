@@ -25,7 +25,7 @@ func FuzzRespond(f *testing.F) {
 	s := newServer(f, webSource(40), nil)
 	f.Fuzz(func(t *testing.T, req []byte, tcp bool) {
 		before := s.Stats().Panics
-		resp := s.respond(req, make([]byte, udpBuffer), asker{local, tcp})
+		resp := s.respond(req, make([]byte, udpBuffer), asker{addr: local, tcp: tcp})
 		if s.Stats().Panics != before {
 			t.Fatal("a panic")
 		}

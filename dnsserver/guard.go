@@ -18,9 +18,12 @@ import (
 // in somebody else's name. It does not count for askers that have shown to have
 // their address, by a DNS cookie or over TCP.
 type Guard struct {
-	MaxUDP int            // bytes of a reply over UDP; 0 is what the asker takes
-	Rate   int            // replies a second of one name, or of names that do not exist, to one network; 0 is no limit
-	Exempt []netip.Prefix // askers for which it does not count either
+	MaxUDP int // bytes of a reply over UDP; 0 is what the asker takes
+	Rate   int // replies a second of one name, or of names that do not exist, to one network; 0 is no limit
+	// Unknown is how many different names that do not exist one network may ask for
+	// in a second, however it comes; 0 is no limit.
+	Unknown int
+	Exempt  []netip.Prefix // askers for which none of it counts
 }
 
 // DefaultGuard is what applies where the configuration says nothing.
@@ -28,7 +31,10 @@ func DefaultGuard() Guard {
 	return Guard{
 		MaxUDP: 1232,  // what passes every network whole (DNS Flag Day 2020)
 		Rate:   10000, // above what the machines of one network need of one name without a cache
-		Exempt: Loopback(),
+		// Search lists of resolvers make such names of everything that is looked up; a
+		// resolver of many machines asks for some hundred different ones.
+		Unknown: 1000,
+		Exempt:  Loopback(),
 	}
 }
 
@@ -44,32 +50,37 @@ func (g *Guard) validate(bad func(string, ...any)) {
 	if g.Rate < 0 {
 		bad("dns_config.response_rate_limit: %d is negative", g.Rate)
 	}
+	if g.Unknown < 0 {
+		bad("dns_config.unknown_name_limit: %d is negative", g.Unknown)
+	}
 }
 
-// exempts reports whether the guard does not count for an asker.
-func (g *Guard) exempts(from asker) bool {
-	if from.tcp {
-		return true
-	}
+// trusts reports whether the guard does not count for an address.
+func (g *Guard) trusts(a netip.Addr) bool {
 	for _, p := range g.Exempt {
-		if p.Contains(from.addr) {
+		if p.Contains(a) {
 			return true
 		}
 	}
 	return false
 }
 
+// exempts reports whether what is there against forged addresses does not count for
+// an asker.
+func (g *Guard) exempts(from asker) bool { return from.tcp || g.trusts(from.addr) }
+
 // guards is what a Guard works with.
 type guards struct {
 	cookies *limit.Cookies
 	rates   *limit.Rates
+	unknown *limit.Unknown
 }
 
 // newGuards makes a new secret: who comes with a cookie of an earlier one gets a new cookie.
 func newGuards() guards {
 	var secret [16]byte
 	_, _ = rand.Read(secret[:]) // never fails
-	return guards{limit.NewCookies(secret), limit.NewRates()}
+	return guards{limit.NewCookies(secret), limit.NewRates(), limit.NewUnknown()}
 }
 
 // verdict counts a reply and says what becomes of it. Name is the question's, in
@@ -78,10 +89,44 @@ func (g *guards) verdict(cfg *Guard, name []byte, rcode int, from netip.Addr, no
 	if cfg.Rate == 0 {
 		return limit.Pass
 	}
-	if rcode == rcodeNameError {
+	if rcode == rcodeNameError || rcode == rcodeRefused {
 		name = nil // there could be any number
 	}
 	return g.rates.Take(g.rates.Key(limit.Network(from), name), cfg.Rate, now)
+}
+
+// guesses counts a name that does not exist, and reports whether its asker has asked
+// for too many of them. Name is as in verdict.
+func (g *guards) guesses(cfg *Guard, name []byte, trusted bool, from netip.Addr, now time.Time) bool {
+	return cfg.Unknown > 0 && !trusted && !g.unknown.Take(limit.Network(from), name, cfg.Unknown, now)
+}
+
+// refuseGuess makes the full path's reply a refusal where it is one that a name does
+// not exist, to an asker who has asked for too many such names.
+func refuseGuess(s *Server, r *dns.Msg, opt *dns.OPT, from asker) {
+	cfg := &s.live.Load().cfg.Guard
+	if r.Rcode != dns.RcodeNameError {
+		return
+	}
+	var name [maxQueryName]byte
+	if !s.guards.guesses(cfg, packedName(r, &name), cfg.trusts(from.addr), from.addr, time.Now()) {
+		return
+	}
+	s.count.guesses.Add(1)
+	r.Rcode, r.Authoritative, r.Truncated, r.AuthenticatedData = dns.RcodeRefused, false, false, false
+	r.Answer, r.Ns, r.Extra = nil, nil, nil
+	if opt != nil {
+		r.Extra = []dns.RR{replyOPT(opt, 0)}
+	}
+}
+
+// packedName is the name that a reply is about, in lower case and as in a message.
+func packedName(r *dns.Msg, into *[maxQueryName]byte) []byte {
+	n, err := dns.PackDomainName(catalog.Fold(r.Question[0].Name), into[:], 0, nil, false)
+	if err != nil {
+		return nil
+	}
+	return into[:n]
 }
 
 // maxCookie is the longest cookie (RFC 7873, section 4).
@@ -155,11 +200,7 @@ func rated(s *Server, r *dns.Msg, resp, out []byte, opt *dns.OPT, from asker) []
 		return resp
 	}
 	var name [maxQueryName]byte
-	n, err := dns.PackDomainName(catalog.Fold(r.Question[0].Name), name[:], 0, nil, false)
-	if err != nil {
-		n = 0
-	}
-	switch s.guards.verdict(cfg, name[:n], r.Rcode, from.addr, time.Now()) {
+	switch s.guards.verdict(cfg, packedName(r, &name), r.Rcode, from.addr, time.Now()) {
 	case limit.Drop:
 		s.count.limited.Add(1)
 		return resp[:0]

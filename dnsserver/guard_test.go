@@ -56,7 +56,7 @@ func TestAmplification(t *testing.T) {
 				s.deps.Datacenters = func() []string { return []string{"dc1"} }
 				s.live.Store(s.compile(s.live.Load().cfg))
 			}
-			first := asked(t, s, asker{far, false}, name, client)
+			first := asked(t, s, asker{addr: far}, name, client)
 			cookie := cookieIn(first)
 			if !first.Truncated || len(first.Answer) == 0 || len(first.Answer) >= 100 || first.Len() > 1232 || len(cookie) != 2*limit.CookieLen || cookie[:16] != client {
 				t.Fatalf("%s, a stranger: %d records, TC %v, cookie %q", name, len(first.Answer), first.Truncated, cookie)
@@ -66,13 +66,13 @@ func TestAmplification(t *testing.T) {
 				cookie string
 				whole  bool
 			}{
-				"no cookie":                      {asker{far, false}, "", false},
-				"a cookie":                       {asker{far, false}, cookie, true},
-				"the cookie of another":          {asker{far.Next(), false}, cookie, false},
-				"a cookie of another server":     {asker{far, false}, client + "0100000000000000aabbccddeeff0011", false},
-				"one of a form that is not ours": {asker{far, false}, client + "aabbccddeeff0011aabb", false},
-				"TCP":                            {asker{far, true}, "", true},
-				"loopback":                       {asker{local, false}, "", true},
+				"no cookie":                      {asker{addr: far}, "", false},
+				"a cookie":                       {asker{addr: far}, cookie, true},
+				"the cookie of another":          {asker{addr: far.Next()}, cookie, false},
+				"a cookie of another server":     {asker{addr: far}, client + "0100000000000000aabbccddeeff0011", false},
+				"one of a form that is not ours": {asker{addr: far}, client + "aabbccddeeff0011aabb", false},
+				"TCP":                            {asker{addr: far, tcp: true}, "", true},
+				"loopback":                       {asker{addr: local}, "", true},
 			} {
 				r := asked(t, s, c.from, name, c.cookie)
 				if whole := len(r.Answer) == 100 && !r.Truncated; whole != c.whole || !whole && r.Len() > 1232 {
@@ -83,11 +83,11 @@ func TestAmplification(t *testing.T) {
 				}
 			}
 		}
-		if r := asked(t, s, asker{far, false}, "web.service.consul.", "010203"); r.Rcode != dns.RcodeFormatError {
+		if r := asked(t, s, asker{addr: far}, "web.service.consul.", "010203"); r.Rcode != dns.RcodeFormatError {
 			t.Errorf("a cookie of no length: %v", r)
 		}
 		s.live.Load().cfg.Guard.MaxUDP = 0
-		if r := asked(t, s, asker{far, false}, "web.service.consul.", ""); len(r.Answer) != 100 {
+		if r := asked(t, s, asker{addr: far}, "web.service.consul.", ""); len(r.Answer) != 100 {
 			t.Errorf("off: %d records", len(r.Answer))
 		}
 	})
@@ -101,7 +101,7 @@ func TestResponseRate(t *testing.T) {
 			s := newServer(t, webSource(3), func(c *Config) { c.Guard.Rate = 10 })
 			whole, short, none := 0, 0, 0
 			for i := range 30 {
-				from := asker{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), false}
+				from := asker{addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}
 				switch r := asked(t, s, from, name, ""); {
 				case r == nil:
 					none++
@@ -114,14 +114,14 @@ func TestResponseRate(t *testing.T) {
 			if whole != 10 || short != 10 || none != 10 || s.Stats().Limited != 20 {
 				t.Errorf("%s: %d whole, %d truncated, %d not answered, %d counted", name, whole, short, none, s.Stats().Limited)
 			}
-			own := cookieIn(asked(t, s, asker{far, true}, name, "0102030405060708"))
+			own := cookieIn(asked(t, s, asker{addr: far, tcp: true}, name, "0102030405060708"))
 			for what, r := range map[string]*dns.Msg{
-				"another network":   asked(t, s, asker{netip.MustParseAddr("192.0.4.1"), false}, name, ""),
-				"TCP":               asked(t, s, asker{far, true}, name, ""),
-				"a cookie":          asked(t, s, asker{far, false}, name, own),
-				"loopback":          asked(t, s, asker{local, false}, name, ""),
-				"another name":      asked(t, s, asker{far, false}, "service.consul.", ""),
-				"another name, too": asked(t, s, asker{far, false}, "foo.node.consul.", ""),
+				"another network":   asked(t, s, asker{addr: netip.MustParseAddr("192.0.4.1")}, name, ""),
+				"TCP":               asked(t, s, asker{addr: far, tcp: true}, name, ""),
+				"a cookie":          asked(t, s, asker{addr: far}, name, own),
+				"loopback":          asked(t, s, asker{addr: local}, name, ""),
+				"another name":      asked(t, s, asker{addr: far}, "service.consul.", ""),
+				"another name, too": asked(t, s, asker{addr: far}, "foo.node.consul.", ""),
 			} {
 				if (r == nil || r.Truncated) && !(name == "none.service.consul." && what == "another name, too") {
 					t.Errorf("%s, %s: %v", name, what, r)

@@ -25,6 +25,7 @@ type counters struct {
 	stale     atomic.Uint64
 	truncated atomic.Uint64
 	limited   atomic.Uint64
+	guesses   atomic.Uint64
 	rcodes    [maxRcode]atomic.Uint64
 }
 
@@ -39,6 +40,7 @@ type Stats struct {
 	Stale        uint64           // answers from data that may be behind
 	Cut          uint64           // answers with records left out for size
 	Limited      uint64           // replies truncated or not sent because of their rate
+	Guesses      uint64           // questions refused since their asker asked for too many names that do not exist
 	Rcodes       [maxRcode]uint64 // replies by response code
 	Recursion    recurse.Stats    // names outside the zone
 }
@@ -48,7 +50,7 @@ func (s *Server) Stats() Stats {
 	c := &s.count
 	st := Stats{
 		UDP: c.udp.Load(), TCP: c.tcp.Load(), Ignored: c.ignored.Load(), Dropped: c.dropped.Load(),
-		RefusedConns: c.refused.Load(), Panics: c.panics.Load(), Stale: c.stale.Load(), Cut: c.truncated.Load(), Limited: c.limited.Load(),
+		RefusedConns: c.refused.Load(), Panics: c.panics.Load(), Stale: c.stale.Load(), Cut: c.truncated.Load(), Limited: c.limited.Load(), Guesses: c.guesses.Load(),
 		Recursion: s.recursor.Stats(),
 	}
 	for i := range st.Rcodes {
@@ -77,6 +79,8 @@ type timers struct {
 	other     *metrics.Timer
 	reverse   *metrics.Timer
 	recursion *metrics.Timer
+	// How long who asked waited, by the path that answered.
+	fast, full *metrics.Histogram
 }
 
 func newTimers(r *metrics.Registry) timers {
@@ -91,6 +95,8 @@ func newTimers(r *metrics.Registry) timers {
 	t.other = domain("other")
 	t.reverse = r.Timer(metrics.DNSPTRQuery)
 	t.recursion = r.Timer(metrics.DNSRecursorQuery)
+	t.fast = r.Histogram(metrics.DNSLatency, metrics.Label{Name: "path", Value: "fast"})
+	t.full = r.Histogram(metrics.DNSLatency, metrics.Label{Name: "path", Value: "full"})
 	return t
 }
 
@@ -118,6 +124,7 @@ func (t *timers) observe(r *dns.Msg, start time.Time) {
 		timer = t.other
 	}
 	timer.Since(start)
+	t.full.ObserveN(time.Since(start), 1)
 }
 
 // reverseZone ends the names that ask who has an address.
@@ -131,8 +138,15 @@ func (s *Server) publish(r *metrics.Registry) {
 		r.Counter(metrics.DNSDropped).Reach(st.Dropped)
 		r.Counter(metrics.DNSTruncated).Reach(st.Cut)
 		r.Counter(metrics.DNSLimited).Reach(st.Limited)
+		r.Counter(metrics.DNSUnknownRefused).Reach(st.Guesses)
 		r.Counter(metrics.DNSRecursorHits).Reach(st.Recursion.Hits)
 		r.Counter(metrics.DNSRecursorFailed).Reach(st.Recursion.Failed)
+		if s.deps.Transfer != nil {
+			countTransfers(r, s.deps.Transfer.Counts())
+		}
+		s.top.Publish(r)
+		s.live.Load().observer.Publish(r)
+		publishAges(s, r)
 		for code, n := range st.Rcodes {
 			if n > 0 {
 				r.Counter(metrics.DNSResponses, metrics.Label{Name: "rcode", Value: rcodeName(code)}).Reach(n)

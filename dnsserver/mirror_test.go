@@ -50,7 +50,15 @@ func newPlace(r *rand.Rand) *place {
 // change has an instance come, go or turn.
 func (p *place) change(r *rand.Rand) {
 	svc := p.dir.Service(catalog.Fold(shapeNames[r.IntN(len(shapeNames))]))
-	if svc == nil {
+	if svc == nil || len(svc.Instances) == 0 {
+		return
+	}
+	if r.IntN(8) == 0 {
+		c := catalog.Change{Op: catalog.ResolverGone, Resolver: &catalog.Resolver{Service: svc.Name}}
+		if rules := someRules(r, svc.Name); rules != nil {
+			c = catalog.Change{Op: catalog.ResolverSet, Resolver: rules}
+		}
+		p.feed.Apply(catalog.Batch{Index: p.dir.Index() + 1, Changes: []catalog.Change{c}})
 		return
 	}
 	i := *svc.Instances[r.IntN(len(svc.Instances))]
@@ -203,7 +211,7 @@ func TestPathsAgreeFollowing(t *testing.T) {
 				}
 				if req != nil {
 					asked++
-					if sameNow(t, s, req, asker{local, r.IntN(4) == 0}) {
+					if sameNow(t, s, req, asker{addr: local, tcp: r.IntN(4) == 0}) {
 						answered++
 					}
 				}
@@ -259,7 +267,7 @@ func TestFastKeepsFollowing(t *testing.T) {
 		subject := view.Subject{Kind: view.KindService, Name: "steady"}
 		for dc, name := range map[string]string{"dc1": "steady.service.consul.", "dc2": "steady.service.dc2.consul."} {
 			req := pack(t, name, dns.TypeA)
-			from := asker{local, false}
+			from := asker{addr: local}
 			s.respond(req, make([]byte, udpBuffer), from)
 			full := 0
 			for range 3600 { // an hour, six times what a name is kept for
@@ -304,9 +312,9 @@ func TestFastAllocatesFollowing(t *testing.T) {
 			{"nosuch.service.consul.", dns.TypeA}, {"nosuch.node.dc1.consul.", dns.TypeSRV},
 		} {
 			req := pack(t, q.name, q.qtype)
-			s.respond(req, make([]byte, udpBuffer), asker{local, false})
+			s.respond(req, make([]byte, udpBuffer), asker{addr: local})
 			synctest.Wait()
-			s.respond(req, make([]byte, udpBuffer), asker{local, false})
+			s.respond(req, make([]byte, udpBuffer), asker{addr: local})
 			if n := fastAllocs(t, s, req, local); n != 0 {
 				t.Errorf("%s: %v allocations for %d queries", q.name, n, batch)
 			}

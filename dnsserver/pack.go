@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -22,6 +23,7 @@ import (
 const (
 	typeAXFR       = dns.TypeAXFR
 	rcodeNameError = dns.RcodeNameError
+	rcodeRefused   = dns.RcodeRefused
 	// plainOPT is the length of an OPT record without options.
 	plainOPT = 11
 )
@@ -66,7 +68,8 @@ func newPacked(s *Server, cfg *Config, opt zone.Options) *packed {
 type recorder struct {
 	zone.Source
 	f        *fast
-	own      string // datacenter
+	mu       sync.Mutex // several things may be asked for at once
+	own      string     // datacenter
 	mark     table.Mark
 	asked    int  // things that the answer is made of
 	found    bool // the thing exists
@@ -75,10 +78,16 @@ type recorder struct {
 }
 
 // Shuffle leaves the order as it is.
-func (r *recorder) shuffle(n int, _ func(i, j int)) { r.shuffled += n }
+func (r *recorder) shuffle(n int, _ func(i, j int)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shuffled += n
+}
 
 func (r *recorder) begin(dc string, s view.Subject) {
 	number, ok := r.f.number(dc)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.asked++
 	if !ok || r.asked > 1 {
 		r.bad = true
@@ -92,6 +101,8 @@ func (r *recorder) begin(dc string, s view.Subject) {
 }
 
 func (r *recorder) end(found bool, st view.State, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.mark.Session, r.found = st.Session, found
 	if err != nil || st.Stale || st.Session == 0 {
 		r.bad = true
@@ -271,6 +282,8 @@ func (p *packer) shape(kind zone.Kind, a *zone.Reply, shuffled int) (answer wire
 	switch {
 	case a.Limited:
 		return nil, false // who is left out is drawn for each reply
+	case several && p.live.cfg.NearestFirst:
+		return nil, false // the order is no matter of the service alone
 	case several && shuffled != len(a.Answer):
 		// Some instances have no record, or several the same: a fair order of the
 		// instances is none of the records.

@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"runtime"
@@ -215,15 +216,29 @@ func (r *reader) quick() (done int) {
 	}()
 	c := r.clerk
 	c.read(r.queries[:r.n])
+	observer := c.live.observer
+	pick := rand.IntN(r.n) // one stands for the batch: none costs much, and each is as likely
 	for i := range r.n {
-		n := c.answer(i, r.bufs[i], asker{addr: r.from(i).Addr().Unmap()})
+		at := r.from(i)
+		from := asker{addr: at.Addr().Unmap(), port: at.Port()}
+		wish := observer.Wants()
+		if wish.Any() {
+			c.scratch = append(c.scratch[:0], r.queries[i]...)
+		}
+		n := c.answer(i, r.bufs[i], from)
 		done = i + 1
 		if n == 0 {
 			r.s.takeUDP(r.c, r.from(i), r.peers[i].asked, r.queries[i])
 			continue
 		}
+		if wish.Any() {
+			show(observer, wish, c.scratch, r.bufs[i][:max(n, 0)], from, c.now)
+		}
 		if n < 0 {
 			continue // no reply
+		}
+		if i == pick {
+			c.countName(i, n, r.bufs[i], r.n)
 		}
 		out := &r.out[r.ready].hdr
 		r.iovs[i].SetLen(n)

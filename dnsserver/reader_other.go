@@ -5,6 +5,7 @@ package dnsserver
 import (
 	"net"
 	"net/netip"
+	"time"
 )
 
 // reader reads one datagram at a time, as every system can.
@@ -35,7 +36,12 @@ func (r *reader) read() error {
 		return err
 	}
 	r.s.count.udp.Add(1)
-	if resp := r.s.quick(r.buf[:n], r.out[:], asker{addr: from.Addr().Unmap()}); resp != nil {
+	who, asked := asker{addr: from.Addr().Unmap(), port: from.Port()}, time.Now()
+	if resp := r.s.quick(r.buf[:n], r.out[:], who); resp != nil {
+		observer := r.s.live.Load().observer
+		if wish := observer.Wants(); wish.Any() {
+			show(observer, wish, r.buf[:n], resp, who, asked)
+		}
 		if len(resp) > 0 {
 			_, _ = r.c.WriteToUDPAddrPort(resp, from) // the asker tries again
 		}

@@ -74,15 +74,30 @@ func (s *Server) full(req, out []byte, from asker) (resp []byte) {
 		return s.bare(req, out, dns.RcodeFormatError)
 	}
 	start := s.timers.start()
-	r := s.reply(&m, opt, from)
+	signer, r := secondary(s, &m, req, from)
+	if r == nil {
+		r = s.reply(&m, opt, from)
+	}
+	if signer == nil || !signer.Good() {
+		refuseGuess(s, r, opt, from)
+	}
+	s.countName(r)
 	s.guards.bake(r, opt, from)
-	resp, err := r.PackBuffer(out)
+	var err error
+	if signer != nil {
+		resp, err = packSigned(r, signer, opt, from)
+	} else {
+		resp, err = packPadded(r, out, opt, from)
+	}
 	if err != nil {
 		s.deps.Logger.Warn("a reply cannot be packed", zap.String("name", m.Question[0].Name), zap.Error(err))
 		return s.failure(&m, req, out)
 	}
 	s.count.rcode(r.Rcode)
 	s.timers.observe(r, start)
+	if signer != nil && signer.Good() {
+		return resp // who has the key is no stranger
+	}
 	return rated(s, r, resp, out, opt, from)
 }
 
@@ -137,7 +152,8 @@ func (s *Server) reply(m *dns.Msg, opt *dns.OPT, from asker) *dns.Msg {
 		return r
 	}
 	if question.Qclass != dns.ClassINET && question.Qclass != dns.ClassANY {
-		r.Rcode = dns.RcodeRefused
+		a := live.cfg.Chaos.Answer(question)
+		r.Rcode, r.Authoritative, r.Answer = a.Rcode, a.Authoritative, a.Answer
 		if opt != nil {
 			r.Extra = []dns.RR{replyOPT(opt, 0)}
 		}
@@ -152,11 +168,8 @@ func (s *Server) reply(m *dns.Msg, opt *dns.OPT, from asker) *dns.Msg {
 		refuse(r, opt)
 		return r
 	}
-	timeout := live.cfg.Limits.QueryTimeout
-	if live.zone.Remote(name) || name.Kind == zone.Query { // which may lead to another datacenter
-		timeout = live.cfg.Limits.RemoteTimeout
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	// The zone itself sees to it that names of the own datacenter take less.
+	ctx, cancel := context.WithTimeout(s.ctx, live.cfg.Limits.RemoteTimeout)
 	a := live.zone.AnswerTo(ctx, name, question.Qtype, clientOf(opt, from))
 	cancel()
 	if recursion && outside(name, question.Name, a.Rcode) {

@@ -78,7 +78,7 @@ func ask(t testing.TB, s *Server, m *dns.Msg, tcp bool) *dns.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp := s.respond(b, make([]byte, udpBuffer), asker{local, tcp})
+	resp := s.respond(b, make([]byte, udpBuffer), asker{addr: local, tcp: tcp})
 	if resp == nil {
 		t.Fatal("no reply")
 	}

@@ -16,7 +16,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"consul.internal/dnsserver/limit"
+	"consul.internal/dnsserver/observe"
 	"consul.internal/dnsserver/recurse"
+	"consul.internal/dnsserver/transfer"
 	"consul.internal/dnsserver/zone"
 	"consul.internal/internal/door"
 	"consul.internal/internal/fault"
@@ -35,10 +38,17 @@ type Deps struct {
 	// Services lists those of the own datacenter (see zone.Options); nil is that they
 	// are not told.
 	Services func(context.Context) (names []string, stale bool, err error)
+	// Near is zone.Options.Near, for Config.NearestFirst.
+	Near func() func(node string) (distance float64, known bool)
 	// Dial connects to recursors; nil is the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Transfer gives the zone to secondaries, by the server's connections; nil is that
+	// this agent does not have the zone whole. Whoever made it closes it.
+	Transfer *transfer.Server
 	// TLS is for Config.TLSAddrs; it may be nil where there are none.
 	TLS *tls.Config
+	// Identity and Version are what the server is called in dnstap.
+	Identity, Version string
 	// Metrics is where questions are timed and replies counted; nil is nowhere.
 	Metrics *metrics.Registry
 }
@@ -52,13 +62,14 @@ type Server struct {
 	count    counters
 	timers   timers
 	guards   guards
-	fast     *fast        // nil: there is only the full path
+	fast     *fast // nil: there is only the full path
+	top      *observe.Top
 	logged   atomic.Int64 // when a panic was last logged, in nanoseconds since 1970
 
 	ctx    context.Context // of all queries
 	cancel context.CancelCauseFunc
-	queue  queue     // UDP queries for the full path
-	bufs   sync.Pool // *[]byte of udpBuffer bytes
+	queue  *limit.Queue[waiting] // UDP queries for the full path
+	bufs   sync.Pool             // *[]byte of udpBuffer bytes
 
 	mu       sync.RWMutex
 	pairs    []*pair
@@ -76,6 +87,8 @@ type live struct {
 	cfg    Config
 	zone   *zone.Zone
 	packed *packed // nil: nothing is answered on the fast path
+	// observer is nil where nobody wants to see the questions, and before Open.
+	observer *observe.Observer
 }
 
 // pair is one address: both transports.
@@ -106,7 +119,8 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		guards:   newGuards(),
 		fast:     newFast(deps.Source),
 		timers:   newTimers(deps.Metrics),
-		queue:    queue{most: cfg.Limits.UDPInFlight},
+		top:      observe.NewTop(),
+		queue:    limit.NewQueue[waiting](cfg.Limits.UDPInFlight),
 		conns:    map[net.Conn]struct{}{},
 	}
 	s.bufs.New = func() any { b := make([]byte, udpBuffer); return &b }
@@ -119,6 +133,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 func (s *Server) compile(cfg Config) *live {
 	opt := cfg.options()
 	opt.Execute, opt.Datacenters, opt.Services = s.deps.Execute, s.deps.Datacenters, s.deps.Services
+	if cfg.NearestFirst {
+		opt.Near = s.deps.Near
+	}
 	shuffle := s.deps.Shuffle
 	if shuffle == nil {
 		shuffle = rand.Shuffle
@@ -135,6 +152,9 @@ func (s *Server) Open(ctx context.Context) error {
 	if s.closing || len(s.pairs) > 0 {
 		return fault.Newf(fault.Conflict, "the DNS server has been opened before")
 	}
+	if err := configureTransfers(s, cfg); err != nil {
+		return err
+	}
 	for _, addr := range cfg.Addrs {
 		p, err := listen(ctx, addr, cfg.Addrs)
 		if err != nil {
@@ -149,7 +169,12 @@ func (s *Server) Open(ctx context.Context) error {
 			func(netip.Addr) { s.count.refused.Add(1) })
 		s.pairs = append(s.pairs, p)
 	}
-	if err := openTLS(ctx, s, cfg); err != nil {
+	observer, err := openObserver(s, cfg)
+	if err == nil {
+		err = openTLS(ctx, s, cfg)
+	}
+	if err != nil {
+		_ = observer.Close() // the error that matters is err
 		for _, p := range s.pairs {
 			_ = p.udp.Close() // the error that matters is err
 			_ = p.tcp.Close()
@@ -157,6 +182,9 @@ func (s *Server) Open(ctx context.Context) error {
 		s.pairs = nil
 		return err
 	}
+	live := *s.live.Load()
+	live.observer = observer
+	s.live.Store(&live)
 	for _, p := range s.pairs {
 		s.readers.Go(func() { s.serveUDP(p.udp) })
 		s.readers.Go(func() { s.serveTCP(p.tcp) })
@@ -191,8 +219,29 @@ func (s *Server) Reload(cfg Config) error {
 	if err := s.reloadRecursion(&cfg); err != nil {
 		return err
 	}
-	s.live.Store(s.compile(cfg))
-	return nil
+	was := s.live.Load().observer
+	now := was
+	if cfg.Observe != old.Observe && s.opened() {
+		var err error
+		if now, err = openObserver(s, &cfg); err != nil {
+			return err
+		}
+	}
+	next := s.compile(cfg)
+	next.observer = now
+	s.live.Store(next)
+	err := configureTransfers(s, &cfg)
+	if now != was {
+		err = errors.Join(err, was.Close())
+	}
+	return err
+}
+
+// opened reports whether the server answers.
+func (s *Server) opened() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.pairs) > 0 && !s.closing
 }
 
 // A closing server still reads until nothing has come for lingering, so that
@@ -266,7 +315,7 @@ func (s *Server) Close() error {
 	if !first {
 		return nil
 	}
-	errs := []error{err}
+	errs := []error{err, s.live.Load().observer.Close()}
 	for _, p := range s.pairs {
 		errs = append(errs, p.udp.Close())
 	}

@@ -2,11 +2,15 @@ package dnsserver
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"time"
+
+	"consul.internal/dnsserver/observe"
+	"consul.internal/dnsserver/transfer"
 )
 
 const (
@@ -60,9 +64,12 @@ func (s *Server) serveConn(c net.Conn) {
 	query := make([]byte, maxTCPQuery)
 	out := make([]byte, maxTCPQuery)
 	idle := s.live.Load().cfg.Limits.TCPIdle
-	from := asker{tcp: true}
+	from := asker{tcp: true, door: observe.TCP}
+	if _, from.hidden = c.(*tls.Conn); from.hidden {
+		from.door = observe.TLS
+	}
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		from.addr = a.AddrPort().Addr().Unmap()
+		from.addr, from.port = a.AddrPort().Addr().Unmap(), uint16(a.Port)
 	}
 	for {
 		if !s.arm(c, idle) {
@@ -80,7 +87,15 @@ func (s *Server) serveConn(c net.Conn) {
 			return
 		}
 		s.count.tcp.Add(1)
-		if resp := s.respond(query[:n], out, from); resp != nil {
+		if transfer.Asks(query[:n]) && w.Flush() != nil { // what was asked before comes first
+			return
+		}
+		if done, err := transfers(s, c, query[:n], from); err != nil {
+			return
+		} else if done {
+			continue
+		}
+		if resp := observed(s, query[:n], out, from); resp != nil {
 			_ = c.SetWriteDeadline(time.Now().Add(idle)) // if it fails, so does the write
 			binary.BigEndian.PutUint16(length[:], uint16(len(resp)))
 			_, _ = w.Write(length[:]) // errors stick until Flush

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -50,70 +49,20 @@ type waiting struct {
 	n     int // bytes of the query
 }
 
-// queue are the queries for the full path: so many are answered at once, as many
-// more wait. When there is room for no more, the one that has waited longest goes:
-// its asker is the first to have given up.
-type queue struct {
-	most int
-
-	mu      sync.Mutex
-	running int
-	ring    []waiting // of most places, made when first needed
-	first   int
-	n       int // that wait
-}
-
-// add takes a query. It reports whether the caller must answer it, and returns
-// one that was dropped for it, or nil.
-func (q *queue) add(w waiting) (run bool, dropped *[]byte) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.running < q.most {
-		q.running++
-		return true, nil
-	}
-	if q.ring == nil {
-		q.ring = make([]waiting, q.most)
-	}
-	if q.n == q.most {
-		dropped = q.ring[q.first].query
-		q.first = (q.first + 1) % q.most
-		q.n--
-	}
-	q.ring[(q.first+q.n)%q.most] = w
-	q.n++
-	return false, dropped
-}
-
-// next is what who has answered a query answers next; false ends it.
-func (q *queue) next() (waiting, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.n == 0 {
-		q.running--
-		return waiting{}, false
-	}
-	w := q.ring[q.first]
-	q.ring[q.first] = waiting{}
-	q.first = (q.first + 1) % q.most
-	q.n--
-	return w, true
-}
-
 // takeUDP has a query answered by the full path.
 func (s *Server) takeUDP(c *net.UDPConn, from netip.AddrPort, asked origin, query []byte) {
 	b := s.bufs.Get().(*[]byte)
 	w := waiting{c, from, asked, b, copy(*b, query)}
-	run, dropped := s.queue.add(w)
-	if dropped != nil {
+	run, dropped, full := s.queue.Add(w)
+	if full {
 		s.count.dropped.Add(1)
-		s.bufs.Put(dropped)
+		s.bufs.Put(dropped.query)
 	}
 	if !run {
 		return
 	}
 	s.queries.Go(func() {
-		for ok := true; ok; w, ok = s.queue.next() {
+		for ok := true; ok; w, ok = s.queue.Next() {
 			s.answerUDP(&w)
 		}
 	})
@@ -121,7 +70,7 @@ func (s *Server) takeUDP(c *net.UDPConn, from netip.AddrPort, asked origin, quer
 
 func (s *Server) answerUDP(w *waiting) {
 	out := s.bufs.Get().(*[]byte)
-	if resp := s.respond((*w.query)[:w.n], *out, asker{addr: w.from.Addr().Unmap()}); len(resp) > 0 {
+	if resp := observed(s, (*w.query)[:w.n], *out, asker{addr: w.from.Addr().Unmap(), port: w.from.Port()}); len(resp) > 0 {
 		// Nobody can be told that a reply could not be sent; the asker tries again.
 		_ = w.asked.write(w.c, resp, w.from)
 	}

@@ -432,11 +432,11 @@ func (x *fixture) exchange(c vectorCase) (*dns.Msg, []byte) {
 	tcp := c.Query.Net == "tcp"
 	req := packQuery(x.t, c)
 	x.shuffle = turned
-	if samePaths(x.t, x.srv, req, asker{local, tcp}) {
+	if samePaths(x.t, x.srv, req, asker{addr: local, tcp: tcp}) {
 		x.fast++
 	}
 	x.shuffle = rand.Shuffle
-	resp := x.srv.respond(req, make([]byte, udpBuffer), asker{local, tcp})
+	resp := x.srv.respond(req, make([]byte, udpBuffer), asker{addr: local, tcp: tcp})
 	if resp == nil {
 		return nil, nil
 	}

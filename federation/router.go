@@ -138,6 +138,9 @@ func (r *Router) Call(ctx context.Context, method string, in, out any) error {
 			if ctx.Err() != nil {
 				return t.gaveUp(context.Cause(ctx))
 			}
+			if errors.Is(err, fault.RateLimited) {
+				return err
+			}
 			return t.noLeader()
 		}
 	}

@@ -129,6 +129,8 @@ func (t *task) again(err error) bool {
 		return true // surely not performed
 	case fault.Unknown:
 		return t.idempotent
+	case fault.RateLimited:
+		return t.read != nil // another server may have asked less of itself
 	default:
 		return false
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
 
 	"consul.internal/agent"
@@ -8,8 +9,12 @@ import (
 	"consul.internal/httpapi/edge"
 )
 
-func (s agentAPI) checks(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return filtered(r, s.deps.Local.Checks())
+func (s agentAPI) checks(w http.ResponseWriter, r *http.Request) (any, error) {
+	who, err := s.Who(r)
+	if err != nil {
+		return nil, err
+	}
+	return filtered(r, sees(w, who, s.deps.Local.Checks(), s.guard().seesCheck(who)))
 }
 
 func (s agentAPI) checkRegister(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -18,19 +23,33 @@ func (s agentAPI) checkRegister(_ http.ResponseWriter, r *http.Request) (any, er
 		return nil, edge.DecodeFailed(err)
 	}
 	if def.Token == "" {
-		def.Token = edge.Token(r)
+		def.Token = edge.OwnToken(r) // the agent's default is looked up when it is needed
+	}
+	if err := s.guard().mayWriteCheckOf(r, def.ServiceID); err != nil {
+		return nil, err
+	}
+	if err := s.guard().mayWriteCheck(r, cmp.Or(def.ID, def.Name)); err != nil {
+		return nil, err
 	}
 	return nil, s.deps.Local.RegisterCheck(def)
 }
 
 func (s agentAPI) checkDeregister(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return nil, s.deps.Local.DeregisterCheck(r.PathValue("item"))
+	id := r.PathValue("item")
+	if err := s.guard().mayWriteCheck(r, id); err != nil {
+		return nil, err
+	}
+	return nil, s.deps.Local.DeregisterCheck(id)
 }
 
 // agentCheckTTL answers /v1/agent/check/pass, warn and fail.
 func (s agentAPI) checkTTL(status catalog.Status) edge.Handler {
 	return func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		return nil, s.deps.Local.UpdateTTL(r.PathValue("item"), status, r.URL.Query().Get("note"))
+		id := r.PathValue("item")
+		if err := s.guard().mayWriteCheck(r, id); err != nil {
+			return nil, err
+		}
+		return nil, s.deps.Local.UpdateTTL(id, status, r.URL.Query().Get("note"))
 	}
 }
 
@@ -39,5 +58,9 @@ func (s agentAPI) checkUpdate(_ http.ResponseWriter, r *http.Request) (any, erro
 	if err != nil {
 		return nil, edge.DecodeFailed(err)
 	}
-	return nil, s.deps.Local.UpdateTTL(r.PathValue("item"), update.Status, update.Output)
+	id := r.PathValue("item")
+	if err := s.guard().mayWriteCheck(r, id); err != nil {
+		return nil, err
+	}
+	return nil, s.deps.Local.UpdateTTL(id, update.Status, update.Output)
 }

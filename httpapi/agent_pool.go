@@ -3,7 +3,9 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"slices"
 
+	"consul.internal/acl"
 	"consul.internal/httpapi/edge"
 	"consul.internal/internal/filter"
 	"consul.internal/rpc"
@@ -32,7 +34,7 @@ type Member struct {
 	DelegateCur uint8
 }
 
-func (s agentAPI) members(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (s agentAPI) members(w http.ResponseWriter, r *http.Request) (any, error) {
 	q := r.URL.Query()
 	if seg := q.Get("segment"); seg != "" && seg != "_all" {
 		return nil, edge.Failed(http.StatusInternalServerError, "Network segments are not supported in this version of Consul")
@@ -41,8 +43,17 @@ func (s agentAPI) members(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, edge.Remote(err)
 	}
+	who, err := s.Who(r)
+	if err != nil {
+		return nil, err
+	}
 	// Only a value makes ?wan count: that is how it has always been.
-	members, err := filter.Slice(f, s.deps.Pool.Members(q.Get("wan") != ""))
+	all := s.deps.Pool.Members(q.Get("wan") != "")
+	seen := slices.DeleteFunc(slices.Clone(all), func(m Member) bool { return !who.Allowed(acl.Node, m.Name, acl.Read) })
+	if len(seen) < len(all) {
+		edge.SetFiltered(w, who)
+	}
+	members, err := filter.Slice(f, seen)
 	if err != nil {
 		return nil, edge.Remote(err)
 	}

@@ -1,12 +1,15 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
 
+	"consul.internal/acl"
 	"consul.internal/agent"
 	"consul.internal/catalog"
+	"consul.internal/httpapi/config"
 	"consul.internal/httpapi/edge"
 	"consul.internal/internal/filter"
 )
@@ -29,12 +32,21 @@ func filtered[T any](r *http.Request, items map[string]T) (map[string]T, error) 
 	return items, nil
 }
 
-func (s agentAPI) services(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return filtered(r, s.deps.Local.Services())
+func (s agentAPI) services(w http.ResponseWriter, r *http.Request) (any, error) {
+	who, err := s.Who(r)
+	if err != nil {
+		return nil, err
+	}
+	return filtered(r, sees(w, who, s.deps.Local.Services(), func(i *agent.ServiceInfo) bool {
+		return who.Allowed(acl.Service, i.Service, acl.Read)
+	}))
 }
 
 func (s agentAPI) serviceRead(w http.ResponseWriter, r *http.Request) (any, error) {
 	id, q := r.PathValue("item"), r.URL.Query()
+	if err := s.guard().mayReadService(r, id); err != nil {
+		return nil, err
+	}
 	var info *agent.ServiceInfo
 	var err error
 	if hash := q.Get("hash"); hash != "" {
@@ -48,10 +60,16 @@ func (s agentAPI) serviceRead(w http.ResponseWriter, r *http.Request) (any, erro
 	} else {
 		info, err = s.deps.Local.Service(id)
 	}
+	if err == nil {
+		err = s.Need(r, acl.Service, info.Service, acl.Read) // the wait was long, and another service may have the ID
+	}
 	if err != nil {
 		return nil, err
 	}
 	w.Header().Set("X-Consul-Contenthash", info.ContentHash)
+	if r.URL.Query().Has(mergeCentral) {
+		return config.Merged(r, s.deps.Caller, info)
+	}
 	return info, nil
 }
 
@@ -65,13 +83,20 @@ func (s agentAPI) serviceRegister(_ http.ResponseWriter, r *http.Request) (any, 
 		return nil, err
 	}
 	if def.Token == "" {
-		def.Token = edge.Token(r)
+		def.Token = edge.OwnToken(r) // the agent's default is looked up when it is needed
+	}
+	if err := s.guard().mayWriteService(r, cmp.Or(def.ID, def.Name), def.Name); err != nil {
+		return nil, err
 	}
 	return nil, s.deps.Local.RegisterService(def, agent.RegisterOptions{ReplaceExistingChecks: replace})
 }
 
 func (s agentAPI) serviceDeregister(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return nil, s.deps.Local.DeregisterService(r.PathValue("item"))
+	id := r.PathValue("item")
+	if err := s.guard().mayWriteServiceID(r, id); err != nil {
+		return nil, err
+	}
+	return nil, s.deps.Local.DeregisterService(id)
 }
 
 // maintenance reads ?enable, which must be there.
@@ -94,6 +119,9 @@ func (s agentAPI) serviceMaintenance(_ http.ResponseWriter, r *http.Request) (an
 	}
 	enable, reason, err := maintenance(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.guard().mayWriteServiceID(r, id); err != nil {
 		return nil, err
 	}
 	if enable {
@@ -136,6 +164,9 @@ func (s agentAPI) healthByID(w http.ResponseWriter, r *http.Request) (any, error
 	if err != nil {
 		return nil, err
 	}
+	if err := s.guard().mayReadService(r, id); err != nil {
+		return nil, err
+	}
 	info, err := s.deps.Local.ServiceHealth(id)
 	if err != nil {
 		return nil, err
@@ -146,6 +177,9 @@ func (s agentAPI) healthByID(w http.ResponseWriter, r *http.Request) (any, error
 func (s agentAPI) healthByName(w http.ResponseWriter, r *http.Request) (any, error) {
 	name, err := edge.Item(r, "Missing service Name")
 	if err != nil {
+		return nil, err
+	}
+	if err := s.Need(r, acl.Service, name, acl.Read); err != nil {
 		return nil, err
 	}
 	infos, status, err := s.deps.Local.ServicesHealth(name)

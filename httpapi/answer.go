@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"consul.internal/httpapi/edge"
+	"consul.internal/internal/audit"
 	"go.uber.org/zap"
 )
 
@@ -16,7 +17,7 @@ import (
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, text := edge.StatusOf(err), edge.TextOf(r, err)
 	if status == http.StatusInternalServerError && r.Context().Err() == nil { // else the client is gone, or the agent goes
-		s.log.Error("Request error", zap.String("method", r.Method), zap.String("url", r.URL.Path),
+		s.log.Error("Request error", zap.String("method", r.Method), zap.String("url", audit.Path(r.URL.Path, edge.Token(r))),
 			zap.String("from", r.RemoteAddr), zap.String("error", text))
 	}
 	edge.Plain(w, status, text)

@@ -21,7 +21,9 @@ const (
 	maxBody = 1 << 20
 	// maxBodies bounds what all bodies together may hold of memory: enough for a
 	// hundred of the largest at once, too little to hurt.
-	maxBodies = 128 << 20
+	maxBodies = 64 << 20
+	// firstRoom is what a body gets before any of it is there: a length is easily said.
+	firstRoom = 64 << 10
 	// bodyTimeout is the longest a client may take for its request's body.
 	bodyTimeout = 60 * time.Second
 )
@@ -84,12 +86,14 @@ func (b *bodies) take(w http.ResponseWriter, r *http.Request, limit bodyLimit) (
 	in := &counted{r: http.MaxBytesReader(w, r.Body, limit.bytes), all: &b.held}
 	done = func() { b.held.Add(-in.n) }
 	var room []byte
+	most := limit.bytes
 	if r.ContentLength > 0 {
-		room = make([]byte, 0, r.ContentLength+1) // else reading would copy what it has, again and again
+		room = make([]byte, 0, min(r.ContentLength+1, firstRoom))
+		most = r.ContentLength // it grows no further than it must
 	} else if last := b.refused.Swap(nil); last != nil {
 		room = *last
 	}
-	body, err := readAll(in, room, limit.bytes)
+	body, err := readAll(in, room, most)
 	if err != nil {
 		body = body[:0]
 		b.refused.Store(&body)

@@ -123,6 +123,9 @@ func (s catalogAPI) services(w http.ResponseWriter, r *http.Request) (any, error
 	return out.Services, nil
 }
 
+// mergeCentral asks for proxies as config entries have them, not as they were registered.
+const mergeCentral = "merge-central-config"
+
 // serviceRequest takes from a request what the reads of one service understand.
 func (s *Server) serviceRequest(r *http.Request) (*rpc.ServiceRequest, error) {
 	name, err := edge.Item(r, "Missing service name")
@@ -133,7 +136,8 @@ func (s *Server) serviceRequest(r *http.Request) (*rpc.ServiceRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rpc.ServiceRequest{ReadOptions: opts, Service: name, Tags: r.URL.Query()["tag"]}, nil
+	q := r.URL.Query()
+	return &rpc.ServiceRequest{ReadOptions: opts, Service: name, Tags: q["tag"], Central: q.Has(mergeCentral)}, nil
 }
 
 func (s catalogAPI) service(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -185,7 +189,7 @@ func (s catalogAPI) readNode(w http.ResponseWriter, r *http.Request) (*rpc.NodeR
 	if err != nil {
 		return nil, err
 	}
-	return edge.Read(w, r, s.deps.Caller, rpc.CatalogNode, &rpc.NodeRequest{ReadOptions: opts, Node: name},
+	return edge.Read(w, r, s.deps.Caller, rpc.CatalogNode, &rpc.NodeRequest{ReadOptions: opts, Node: name, Central: r.URL.Query().Has(mergeCentral)},
 		func(o *rpc.NodeReply) *rpc.ReadMeta { return &o.ReadMeta })
 }
 

@@ -19,6 +19,13 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// WriteFrom are the networks that may write; none = all.
 	WriteFrom []netip.Prefix
+	// AllowedHosts are names that requests may come under beside those of NodeName
+	// and Domains: a name, "*.zone", or "*" for all.
+	AllowedHosts []string
+	// Domains are the zones that the agent answers.
+	Domains []string
+	// NoCache lets ?cached say nothing.
+	NoCache bool
 	// Sockets to listen on beside them.
 	Sockets []Socket
 	// ResponseHeaders are set on every answer.
@@ -46,8 +53,10 @@ const (
 	idleTimeout = 120 * time.Second
 	// maxHeader bounds a request's header; tokens and JWTs fit many times over.
 	maxHeader = 64 << 10
-	// maxConns bounds all connections of one door, below common limits on open files.
-	maxConns = 8192
+	// maxConns bounds all connections together, and connParts says what part of the
+	// files that the process may open they are at most.
+	maxConns  = 8192
+	connParts = 4
 	// gzipFrom is the size from which an answer is compressed if the client takes
 	// it: below, the answer fits one packet anyway.
 	gzipFrom = 1400

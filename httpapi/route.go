@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/netip"
@@ -9,7 +10,9 @@ import (
 	"time"
 
 	"consul.internal/httpapi/edge"
+	"consul.internal/httpapi/guard"
 	"consul.internal/httpapi/names"
+	"consul.internal/internal/audit"
 	"go.uber.org/zap"
 )
 
@@ -24,6 +27,9 @@ const (
 	unknownAPIPath = "Invalid URL path: not a recognized HTTP API endpoint\n"
 	unknownPath    = "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n"
 )
+
+// aclPolicy is what holds where no rule speaks of something.
+func (s *Server) aclPolicy() string { return cmp.Or(s.config().ACLDefaultPolicy, "allow") }
 
 // Handler is the whole edge as one http.Handler.
 func (s *Server) Handler() http.Handler {
@@ -50,7 +56,12 @@ func (s *Server) Handler() http.Handler {
 			edge.Plain(w, http.StatusNotFound, unknownPath)
 		}
 	})
-	return s.front(mux)
+	return s.deps.Audit.Handler(s.front(mux), func(r *http.Request) string {
+		if s.deps.Tokens != nil {
+			return cmp.Or(edge.Token(r), s.deps.Tokens.Default())
+		}
+		return edge.Token(r)
+	})
 }
 
 // front does what every answer needs, whatever its path.
@@ -60,19 +71,34 @@ func (s *Server) front(next http.Handler) http.Handler {
 		// The last answer's deadline must not end a query that waits now.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		cfg := s.config()
+		r = known(r)
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		for k, v := range cfg.ResponseHeaders {
 			h.Set(k, v)
 		}
+		release, err := s.headers.Hold(r)
+		defer release()
+		if err == nil {
+			err = (&guard.Names{Node: cfg.NodeName, Domains: cfg.Domains, Allowed: cfg.AllowedHosts}).Admit(r)
+		}
+		if err != nil {
+			h.Set("Connection", "close") // so that the body need not be read
+			edge.Plain(w, edge.StatusOf(err), err.Error())
+			return
+		}
 		for _, prefix := range cfg.BlockEndpoints {
 			if r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(prefix, "/")+"/") {
-				h.Set(aclPolicyHeader, "allow")
+				h.Set(aclPolicyHeader, s.aclPolicy())
 				edge.Plain(w, http.StatusForbidden, "Endpoint is blocked by agent configuration")
 				return
 			}
 		}
+		if cfg.NoCache {
+			r = withoutCache(r)
+		}
 		if streamsBody(r) {
+			connOf(r).Busy()
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -80,10 +106,11 @@ func (s *Server) front(next http.Handler) http.Handler {
 		defer done()
 		if err != nil {
 			h.Set("Connection", "close") // so that the rest of the body need not be read
-			h.Set(aclPolicyHeader, "allow")
+			h.Set(aclPolicyHeader, s.aclPolicy())
 			s.fail(w, r, edge.DecodeFailed(err))
 			return
 		}
+		connOf(r).Busy()
 		next.ServeHTTP(w, r)
 	})
 }
@@ -96,7 +123,7 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 		panic(v) // an answer that must not look whole: the server ends the connection
 	default:
 		s.log.Error("a request failed by a bug; please report it", zap.String("method", r.Method),
-			zap.String("url", r.URL.Path), zap.Any("panic", v), zap.Stack("stack"))
+			zap.String("url", audit.Path(r.URL.Path, edge.Token(r))), zap.Any("panic", v), zap.Stack("stack"))
 		edge.Plain(w, http.StatusInternalServerError, "internal error: see the agent's log")
 	}
 }
@@ -112,7 +139,7 @@ func (s *Server) wrap(rt edge.Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Vary", "Accept-Encoding")
-		h.Set(aclPolicyHeader, "allow")
+		h.Set(aclPolicyHeader, s.aclPolicy())
 		if s.config().TranslateWANAddrs {
 			h.Set("X-Consul-Translate-Addresses", "true")
 		}
@@ -142,6 +169,9 @@ func (s *Server) wrap(rt edge.Route) http.Handler {
 			stop := context.AfterFunc(s.closing, func() { cancel(errClosing) })
 			defer stop()
 			r = r.WithContext(ctx)
+		}
+		if s.deps.Tokens != nil {
+			r = edge.WithToken(r, s.deps.Tokens.Default())
 		}
 		v, err := rt.Handle(w, r)
 		if err != nil {

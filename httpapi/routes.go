@@ -17,7 +17,7 @@ import (
 func (s *Server) routes() []edge.Route {
 	agt, cat, hlt, sts := agentAPI{s}, catalogAPI{s}, healthAPI{s}, statusAPI{s}
 	opr, snp, coo := operatorAPI{s}, snapshotAPI{s}, coordinateAPI{s}
-	queries := queryAPI{s}
+	queries, grd := queryAPI{s}, agentGuard{s}
 	return slices.Concat([]edge.Route{
 		edge.Put("/v1/agent/check/deregister/", agt.checkDeregister),
 		edge.Put("/v1/agent/check/fail/", agt.checkTTL(catalog.Critical)),
@@ -26,19 +26,19 @@ func (s *Server) routes() []edge.Route {
 		edge.Put("/v1/agent/check/update/", agt.checkUpdate),
 		edge.Put("/v1/agent/check/warn/", agt.checkTTL(catalog.Warning)),
 		edge.Get("/v1/agent/checks", agt.checks),
-		edge.Put("/v1/agent/force-leave/", agt.forceLeave),
+		edge.Put("/v1/agent/force-leave/", grd.operatorWrite(agt.forceLeave)),
 		edge.Get("/v1/agent/health/service/id/", agt.healthByID),
 		edge.Get("/v1/agent/health/service/name/", agt.healthByName),
-		edge.Get("/v1/agent/host", agt.host),
-		edge.Put("/v1/agent/join/", agt.join),
-		edge.Put("/v1/agent/leave", agt.leave),
-		edge.Put("/v1/agent/maintenance", agt.maintenance),
+		edge.Get("/v1/agent/host", grd.operatorRead(agt.host)),
+		edge.Put("/v1/agent/join/", grd.agentWrite(agt.join)),
+		edge.Put("/v1/agent/leave", grd.agentWrite(agt.leave)),
+		edge.Put("/v1/agent/maintenance", grd.nodeWrite(agt.maintenance)),
 		edge.Get("/v1/agent/members", agt.members),
-		edge.Get("/v1/agent/metrics", agt.metrics),
-		edge.Get("/v1/agent/metrics/stream", agt.metricsStream),
-		edge.Get("/v1/agent/monitor", agt.monitor),
-		edge.Put("/v1/agent/reload", agt.reload),
-		edge.Get("/v1/agent/self", agt.self),
+		edge.Get("/v1/agent/metrics", grd.agentRead(agt.metrics)),
+		edge.Get("/v1/agent/metrics/stream", grd.agentRead(agt.metricsStream)),
+		edge.Get("/v1/agent/monitor", grd.agentRead(agt.monitor)),
+		edge.Put("/v1/agent/reload", grd.agentWrite(agt.reload)),
+		edge.Get("/v1/agent/self", grd.agentRead(agt.self)),
 		edge.Get("/v1/agent/service/", agt.serviceRead),
 		edge.Put("/v1/agent/service/deregister/", agt.serviceDeregister),
 		edge.Put("/v1/agent/service/maintenance/", agt.serviceMaintenance),
@@ -76,6 +76,7 @@ func (s *Server) routes() []edge.Route {
 		edge.On("/v1/operator/raft/peer", opr.raftPeer, http.MethodDelete),
 		edge.On("/v1/operator/raft/transfer-leader", opr.raftTransferLeader, http.MethodPost),
 		edge.Get("/v1/operator/usage", opr.usage),
+		edge.Get("/v1/internal/dns/top", grd.agentRead(names.Top(s.deps.DNS))),
 		edge.On("/v1/query", queries.general, http.MethodGet, http.MethodPost),
 		edge.On("/v1/query/", queries.specific, http.MethodGet, http.MethodPut, http.MethodDelete),
 		edge.Get("/v1/query/{item}/execute", queries.execute),

@@ -6,18 +6,21 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"consul.internal/agent"
+	"consul.internal/agent/tokens"
 	"consul.internal/httpapi/edge"
+	"consul.internal/httpapi/guard"
 	"consul.internal/httpapi/keys"
 	"consul.internal/httpapi/names"
+	"consul.internal/internal/audit"
 	"consul.internal/internal/door"
 	"consul.internal/internal/logx"
 	"consul.internal/internal/metrics"
@@ -34,8 +37,14 @@ type Deps struct {
 	Log     *zap.Logger
 	Metrics *metrics.Registry // nil = nothing is counted
 	Monitor Monitor           // nil = the log cannot be followed
+	// Audit writes down who did what; nil = nobody does.
+	Audit *audit.Log
 	// TLS is for SecureAddrs; it may be nil where there are none.
 	TLS *tls.Config
+	// Guard knows who bears a token; nil = there is no access control.
+	Guard edge.Guard
+	// Tokens are those that this agent has for itself; nil = it has none.
+	Tokens *tokens.Store
 	// Snapshots saves and restores the servers' state; nil = it cannot be.
 	Snapshots Snapshots
 	// Events that this agent has seen; nil = it sees none.
@@ -57,8 +66,11 @@ type Server struct {
 	closing  context.Context
 	cancel   context.CancelFunc
 	refusals pace
+	parting  parting
 	fresh    freshConns
+	door     *door.Door
 	bodies   bodies
+	headers  guard.Headers
 }
 
 // pace lets something happen once in a while: a stranger must not fill the log.
@@ -81,9 +93,10 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{deps: deps, log: deps.Log}
-	s.Base = &edge.Base{Caller: deps.Caller, Settings: func() edge.Settings { return s.config().Settings }}
+	s.Base = &edge.Base{Caller: deps.Caller, Guard: deps.Guard, Settings: func() edge.Settings { return s.config().Settings }}
 	s.closing, s.cancel = context.WithCancel(context.Background())
 	s.cfg.Store(&cfg)
+	s.door = door.New(doorLimits(&cfg), s.refuse)
 	return s, nil
 }
 
@@ -100,17 +113,11 @@ func (s *Server) Open(ctx context.Context) error {
 	for _, l := range listeners {
 		s.addrs = append(s.addrs, l.Addr())
 	}
-	limits := door.Limits{Total: maxConns, PerAddress: cfg.MaxConnsPerClient}
 	plain, secure := s.newHTTP(ctx, headerTimeout), s.newHTTP(ctx, cmp.Or(cfg.HandshakeTimeout, headerTimeout))
 	s.http = []*http.Server{plain, secure}
 	for i, l := range listeners {
 		on := plain
-		limited := door.Limit(l, limits, func(a netip.Addr) {
-			if !s.refusals.due(time.Now()) {
-				return
-			}
-			s.log.Warn("refused a connection: too many from this address (limits.http_max_conns_per_client)", zap.Stringer("from", a))
-		})
+		limited := s.door.Listen(l)
 		if i >= len(listeners)-len(cfg.SecureAddrs) {
 			on, limited = secure, tls.NewListener(limited, s.deps.TLS)
 		}
@@ -131,9 +138,18 @@ func (s *Server) newHTTP(ctx context.Context, begin time.Duration) *http.Server 
 		ReadHeaderTimeout: begin,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    cmp.Or(s.config().MaxHeaderBytes, maxHeader),
-		ErrorLog:          logx.Std(s.log),
-		ConnState:         s.fresh.track,
+		ErrorLog:          log.New(door.Sparse(logx.Std(s.log).Writer(), door.NewRate(strangersLines, strangersBurst)), "", 0),
+		ConnState:         s.track,
+		ConnContext:       withConn,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+}
+
+// track is told how connections are doing.
+func (s *Server) track(c net.Conn, state http.ConnState) {
+	s.fresh.track(c, state)
+	if state == http.StateIdle {
+		door.Of(c).Idle()
 	}
 }
 
@@ -174,6 +190,7 @@ func (s *Server) Reload(cfg Config) error {
 		return err
 	}
 	s.cfg.Store(&cfg)
+	s.door.SetLimits(doorLimits(&cfg))
 	return nil
 }
 

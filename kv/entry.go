@@ -1,6 +1,9 @@
 package kv
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Entry is a key with its value, as clients read it.
 type Entry struct {
@@ -23,6 +26,20 @@ func (e *Entry) Bare() *Entry {
 	c := *e
 	c.Value = nil
 	return &c
+}
+
+// AddName adds a key to a sorted list of names, without what follows the separator
+// after the prefix ("" = nothing is left out), unless it ends the list already.
+func AddName(names []string, key, prefix, separator string) []string {
+	if separator != "" {
+		if i := strings.Index(key[len(prefix):], separator); i >= 0 {
+			key = key[:len(prefix)+i+len(separator)]
+		}
+	}
+	if n := len(names); n > 0 && names[n-1] == key {
+		return names
+	}
+	return append(names, key)
 }
 
 // Limits that hold whatever the configuration says.

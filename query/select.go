@@ -92,3 +92,18 @@ func (f *Failover) Plan(local string, known []string) []string {
 	}
 	return plan
 }
+
+// Brief leaves of instances' checks what they come to, so that what the checks
+// said is not sent about.
+func Brief(instances []*catalog.Instance) []*catalog.Instance {
+	sum := map[catalog.Status][]*catalog.Check{}
+	out := make([]*catalog.Instance, len(instances))
+	for i, inst := range instances {
+		status := inst.Status()
+		if sum[status] == nil {
+			sum[status] = []*catalog.Check{{Status: status}}
+		}
+		out[i] = &catalog.Instance{Node: inst.Node, Service: inst.Service, Checks: sum[status]}
+	}
+	return out
+}

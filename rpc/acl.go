@@ -11,6 +11,8 @@ import (
 // Operations on tokens, policies and roles.
 var (
 	ACLBootstrap    = Method[ACLBootstrapRequest, ACLTokenReply]{Name: "ACL.Bootstrap"}
+	ACLResolve      = Method[ACLResolveRequest, ACLResolveReply]{Name: "ACL.Resolve", Idempotent: true}
+	ACLReplication  = Method[ACLReplicationRequest, ACLReplicationReply]{Name: "ACL.Replication", Idempotent: true}
 	ACLPermitted    = Method[ACLPermittedRequest, Empty]{Name: "ACL.Permitted", Idempotent: true}
 	ACLTokenSet     = Method[ACLTokenSetRequest, ACLTokenReply]{Name: "ACL.TokenSet"}
 	ACLTokenClone   = Method[ACLTokenCloneRequest, ACLTokenReply]{Name: "ACL.TokenClone"}
@@ -39,6 +41,28 @@ type ACLWrite struct {
 type ACLBootstrapRequest struct {
 	ACLWrite
 	Secret string // of that token; "" = any
+}
+
+// ACLResolveRequest asks what the target's token may do, which whoever has it may know.
+type ACLResolveRequest struct {
+	Target
+	// Abroad says that another datacenter asks, where local tokens count for nothing.
+	Abroad bool
+}
+
+// ACLResolveReply is what it may do.
+type ACLResolveReply struct{ acl.Resolved }
+
+// ACLReplicationRequest asks how copying from the primary datacenter goes.
+type ACLReplicationRequest struct{ Target }
+
+// ACLReplicationReply is how it goes, as the leader sees it.
+type ACLReplicationReply struct {
+	Enabled, Running                                           bool
+	SourceDatacenter, ReplicationType                          string
+	ReplicatedIndex, ReplicatedRoleIndex, ReplicatedTokenIndex uint64
+	LastSuccess, LastError                                     time.Time
+	LastErrorMessage                                           string
 }
 
 // ACLPermittedRequest asks whether the target's token may do something.

@@ -70,6 +70,8 @@ type ServiceRequest struct {
 	Connect bool
 	// Ingress asks for the ingress gateways bound to the service instead.
 	Ingress bool
+	// Central puts what config entries say of proxies into those that are registered.
+	Central bool
 }
 
 // InstancesReply lists instances, by node name and service ID unless sorted by
@@ -83,6 +85,8 @@ type InstancesReply struct {
 type NodeRequest struct {
 	ReadOptions
 	Node string
+	// Central is as that of a ServiceRequest.
+	Central bool
 }
 
 // NodeReply holds a node and its services by ID; Node is nil when there is none.

@@ -86,6 +86,8 @@ func All() Contract {
 		ConfigGet.Operation(),
 		ConfigList.Operation(),
 		ACLBootstrap.Operation(),
+		ACLResolve.Operation(),
+		ACLReplication.Operation(),
 		ACLPermitted.Operation(),
 		ACLTokenSet.Operation(),
 		ACLTokenClone.Operation(),

@@ -1,5 +1,12 @@
 package rpc
 
+import (
+	"maps"
+	"slices"
+
+	"consul.internal/catalog"
+)
+
 // Operations on the gossip pools. Each is performed by a server, for the pool of
 // its own datacenter and, where it says so, for that of all servers.
 var (
@@ -84,4 +91,36 @@ type Usage struct {
 	ServiceInstances         int
 	ConnectServiceInstances  map[string]int
 	BillableServiceInstances int
+}
+
+// kinds of services that the mesh counts, besides services that speak it themselves.
+func meshKinds() []string {
+	return []string{"api-gateway", "connect-proxy", "ingress-gateway", "mesh-gateway", "terminating-gateway"}
+}
+
+// connectNative is the name under which services that speak the mesh themselves are counted.
+const connectNative = "connect-native"
+
+// CountUsage counts. Billable, in the reference's words, is what is neither a server's
+// own service nor part of the mesh.
+func CountUsage(nodes int, instances []*catalog.Instance) Usage {
+	u := Usage{Nodes: nodes, ServiceInstances: len(instances), ConnectServiceInstances: map[string]int{connectNative: 0}}
+	for _, kind := range meshKinds() {
+		u.ConnectServiceInstances[kind] = 0
+	}
+	names := map[string]struct{}{}
+	for _, i := range instances {
+		names[i.Service.Name] = struct{}{}
+		if i.Service.Connect.Native {
+			u.ConnectServiceInstances[connectNative]++
+		}
+		switch {
+		case slices.Contains(meshKinds(), i.Service.Kind):
+			u.ConnectServiceInstances[i.Service.Kind]++
+		case i.Service.Name != catalog.ServiceConsul:
+			u.BillableServiceInstances++
+		}
+	}
+	u.Services = len(slices.Collect(maps.Keys(names)))
+	return u
 }

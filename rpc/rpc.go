@@ -99,6 +99,8 @@ type ReadMeta struct {
 	Consistency Consistency
 	// NotModified is set when a blocking read ran into its time limit.
 	NotModified bool
+	// Filtered says that some of the result was left out, since the token may not see it.
+	Filtered bool
 	// Age is how old an answer out of an agent's memory may be; 0 is up to date.
 	Age time.Duration
 }

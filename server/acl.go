@@ -3,15 +3,13 @@ package server
 import (
 	"context"
 	"regexp"
-	"sync"
-	"time"
 
 	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/store"
 	"consul.internal/store/fsm"
-	"consul.internal/store/state"
 	"github.com/hashicorp/go-memdb"
 )
 
@@ -35,95 +33,18 @@ type ACL struct {
 // aclDisabled is the known text where there is no access control.
 const aclDisabled = "ACL support disabled"
 
-// maxBearers bounds the decisions that are kept; far more tokens than are in use at once.
-const maxBearers = 4096
-
-// bearer is who makes a request.
-type bearer struct {
-	token *acl.Token
-	auth  *acl.Authorizer
-}
-
-// bearers are the decisions that follow from one state of the ACLs.
-type bearers struct {
-	mu    sync.Mutex
-	stamp state.ACLStamp
-	of    map[string]*bearer // by secret
-}
-
-// bearer is who has a secret, as the state has it now. That a token is gone, has
-// ended or has been given other rights counts at once.
-func (s *Server) bearer(secret string) (*bearer, error) {
-	if secret == "" {
-		secret = acl.AnonymousSecret
-	}
-	now := s.store.State().ACLs(nil)
-	stamp := now.Stamp()
-	b := s.bearers.get(stamp, secret)
-	if b == nil {
-		token := now.TokenBySecret(secret)
-		switch {
-		case token == nil && secret == acl.AnonymousSecret:
-			token = acl.Anonymous()
-		case token == nil:
-			return nil, errNoToken()
-		}
-		auth, err := token.Grants(now).Authorizer(s.cfg.Datacenter, acl.Options{
-			DefaultAllow: s.cfg.ACL.DefaultAllow, KeyListPolicy: s.cfg.ACL.KeyListPolicy,
-		})
-		if err != nil {
-			return nil, fault.Newf(fault.Denied, "token with AccessorID '%s' cannot be judged: %w", token.AccessorID, err)
-		}
-		b = &bearer{token, auth}
-		s.bearers.put(stamp, secret, b)
-	}
-	if b.token.Expired(time.Now()) {
-		return nil, errNoToken()
-	}
-	return b, nil
-}
-
-func errNoToken() error { return fault.Newf(fault.Denied, "ACL not found") }
-
-func (c *bearers) get(stamp state.ACLStamp, secret string) *bearer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stamp != stamp {
-		return nil
-	}
-	return c.of[secret]
-}
-
-func (c *bearers) put(stamp state.ACLStamp, secret string, b *bearer) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if stamp != c.stamp || len(c.of) >= maxBearers || c.of == nil {
-		c.stamp, c.of = stamp, map[string]*bearer{}
-	}
-	c.of[secret] = b
-}
-
-// authorise refuses what the target's token may not do. Where there is no access
-// control, all is allowed.
-func (s *Server) authorise(t rpc.Target, r acl.Resource, name string, want acl.Access) error {
-	if !s.cfg.ACL.Enabled {
-		return nil
-	}
-	b, err := s.bearer(t.Token)
-	if err != nil {
-		return err
-	}
-	if !b.auth.Allowed(r, name, want) {
-		return fault.Newf(fault.Denied, "%s", acl.Refusal(b.token.AccessorID, r, name, want))
-	}
-	return nil
+// authorise refuses what the target's token may not do with ACLs themselves.
+func (s aclOps) authorise(t rpc.Target, r acl.Resource, name string, want acl.Access) error {
+	return s.May(context.Background(), t, r, name, want)
 }
 
 // aclOps are the operations on what decides who may do what.
 type aclOps struct{ *Server }
 
-func (s *Server) enterACL(a aclOps) {
+func enterACL(s *Server, a aclOps) {
 	handle(s, rpc.ACLBootstrap, a.bootstrap)
+	handle(s, rpc.ACLResolve, a.resolve)
+	handle(s, rpc.ACLReplication, a.replication)
 	handle(s, rpc.ACLPermitted, a.permitted)
 	handle(s, rpc.ACLTokenSet, a.setToken)
 	handle(s, rpc.ACLTokenClone, a.cloneToken)
@@ -196,7 +117,7 @@ func (s aclOps) look(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.ReadM
 	if !s.cfg.ACL.Enabled {
 		return fault.Newf(fault.Denied, aclDisabled)
 	}
-	return s.read(ctx, opts, meta, func(ws memdb.WatchSet) (uint64, error) {
+	return s.read(ctx, opts, meta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		s.store.State().ACLs(ws).Stamp() // who waits loses what he may see at once
 		if err := s.authorise(opts.Target, acl.ACL, "", acl.Read); err != nil {
 			return 0, err

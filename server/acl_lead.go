@@ -58,12 +58,17 @@ func (s aclOps) found(ctx context.Context) error {
 		}
 		c.Tokens = append(c.Tokens, t)
 	}
-	if secret := s.cfg.ACL.InitialManagement; secret != "" && now.Bootstrapped() == 0 && now.TokenBySecret(secret) == nil {
+	// One that the configuration names anew is made also after the bootstrap, as documented.
+	if secret := s.cfg.ACL.InitialManagement; secret != "" && now.TokenBySecret(secret) == nil {
 		t, err := management("Initial Management Token", secret)
 		if err != nil {
 			return err
 		}
-		c.Bootstrap = t
+		if now.Bootstrapped() == 0 {
+			c.Bootstrap = t
+		} else {
+			c.Tokens = append(c.Tokens, t)
+		}
 	}
 	if len(c.Policies)+len(c.Tokens) == 0 && c.Bootstrap == nil {
 		return nil

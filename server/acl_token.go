@@ -10,6 +10,7 @@ import (
 	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/store/fsm"
 	"consul.internal/store/state"
 	"github.com/hashicorp/go-memdb"
@@ -34,6 +35,11 @@ func (s aclOps) bootstrap(ctx context.Context, in *rpc.ACLBootstrapRequest) (*rp
 	}
 	if in.Secret != "" && !isUUID(in.Secret) {
 		return nil, fault.Newf(fault.Invalid, "invalid token: BootstrapSecret is not a valid UUID")
+	}
+	if s.store.State().ACLs(nil).FindPolicy(acl.ManagementID) == nil { // the leader has not come to it yet
+		if err := s.found(ctx); err != nil && s.store.State().ACLs(nil).FindPolicy(acl.ManagementID) == nil {
+			return nil, err
+		}
 	}
 	token, err := management("Bootstrap Token (Global Management)", in.Secret)
 	if err != nil {
@@ -286,14 +292,14 @@ func (s aclOps) token(ctx context.Context, in *rpc.ACLTokenGetRequest) (*rpc.ACL
 // self is the token that the request is made with, which its bearer may see.
 func (s aclOps) self(ctx context.Context, in *rpc.ACLTokenGetRequest) (*rpc.ACLTokenReply, error) {
 	out := new(rpc.ACLTokenReply)
-	return out, s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	return out, s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		now := s.store.State().ACLs(ws)
 		now.Stamp()
-		b, err := s.bearer(in.Token)
-		if err != nil || b.token.AccessorID == acl.AnonymousID {
+		b, err := s.Bearer(in.Token)
+		if err != nil || b.Token.AccessorID == acl.AnonymousID {
 			return 0, errNoSuchToken()
 		}
-		s.show(out, named(b.token, now), in.Expanded, now)
+		s.show(out, named(b.Token, now), in.Expanded, now)
 		index, _ := now.Tokens()
 		return index, nil
 	})

@@ -2,12 +2,13 @@ package server
 
 import (
 	"context"
-	"maps"
 	"slices"
 
+	"consul.internal/acl"
 	"consul.internal/catalog"
 	"consul.internal/internal/filter"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/store/state"
 	"github.com/hashicorp/go-memdb"
 )
@@ -25,6 +26,13 @@ func (s catalogOps) register(ctx context.Context, in *rpc.RegisterRequest) (*rpc
 	if err := reg.Validate(); err != nil {
 		return nil, err
 	}
+	v, err := s.Changer(ctx, in.Target)
+	if err == nil {
+		err = v.Register(reg)
+	}
+	if err != nil {
+		return nil, err
+	}
 	return new(rpc.Empty), s.write(ctx, func(ctx context.Context) (uint64, error) { return s.store.Register(ctx, reg) })
 }
 
@@ -34,6 +42,13 @@ func (s catalogOps) deregister(ctx context.Context, in *rpc.DeregisterRequest) (
 	}
 	dereg := &state.Deregistration{Node: in.Node, ServiceID: in.ServiceID, CheckID: in.CheckID}
 	if err := dereg.Validate(); err != nil {
+		return nil, err
+	}
+	v, err := s.Changer(ctx, in.Target)
+	if err == nil {
+		err = v.Remove(dereg)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return new(rpc.Empty), s.write(ctx, func(ctx context.Context) (uint64, error) { return s.store.Deregister(ctx, dereg) })
@@ -49,12 +64,13 @@ func (s catalogOps) nodes(ctx context.Context, in *rpc.NodesRequest) (*rpc.Nodes
 		return nil, err
 	}
 	out := new(rpc.NodesReply)
-	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, nodes := s.store.State().Nodes(ws)
 		if len(in.NodeMeta) > 0 {
 			nodes = keep(nodes, func(n *catalog.Node) bool { return hasMeta(n.Meta, in.NodeMeta) })
 		}
 		nodes, err = filter.Slice(f, nodes)
+		nodes = vet.Visible(v, nodes, v.Node)
 		out.Nodes = nearest(s.Server, &in.ReadOptions, nodes, nodeName)
 		return index, err
 	})
@@ -67,39 +83,20 @@ func (s catalogOps) services(ctx context.Context, in *rpc.ServicesRequest) (*rpc
 		return nil, err
 	}
 	out := new(rpc.ServicesReply)
-	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (index uint64, err error) {
+	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
 		if in.Filter == "" && len(in.NodeMeta) == 0 {
 			index, out.Services = s.store.State().Services(ws)
+			out.Services = vet.Services(v, out.Services)
 			return index, nil
 		}
 		index, instances := s.store.State().Instances(ws)
 		if instances, err = selectInstances(instances, &in.ReadOptions, nil, f); err != nil {
 			return 0, err
 		}
-		out.Services = namesAndTags(instances)
+		out.Services = vet.Services(v, catalog.TagsByService(instances))
 		return index, nil
 	})
 	return out, err
-}
-
-func namesAndTags(instances []*catalog.Instance) map[string][]string {
-	sets := map[string]map[string]struct{}{}
-	for _, i := range instances {
-		set := sets[i.Service.Name]
-		if set == nil {
-			set = map[string]struct{}{}
-			sets[i.Service.Name] = set
-		}
-		for _, tag := range i.Service.Tags {
-			set[tag] = struct{}{}
-		}
-	}
-	out := make(map[string][]string, len(sets))
-	for name, set := range sets {
-		out[name] = slices.AppendSeq(make([]string, 0, len(set)), maps.Keys(set))
-		slices.Sort(out[name])
-	}
-	return out
 }
 
 func (s catalogOps) service(ctx context.Context, in *rpc.ServiceRequest) (*rpc.InstancesReply, error) {
@@ -111,9 +108,15 @@ func (s catalogOps) service(ctx context.Context, in *rpc.ServiceRequest) (*rpc.I
 		return nil, err
 	}
 	out := new(rpc.InstancesReply)
-	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, instances := s.store.State().CatalogService(ws, in.Service, in.Connect)
+		if in.Central {
+			c := central{s: s.Server, ws: ws, index: index}
+			instances = c.instances(instances)
+			index = c.index
+		}
 		instances, err = selectInstances(instances, &in.ReadOptions, in.Tags, f)
+		instances = vet.Visible(v, instances, v.Instance)
 		out.Instances = nearest(s.Server, &in.ReadOptions, instances, nodeOfInstance)
 		return index, err
 	})
@@ -154,10 +157,21 @@ func (s catalogOps) node(ctx context.Context, in *rpc.NodeRequest) (*rpc.NodeRep
 		return nil, err
 	}
 	out := new(rpc.NodeReply)
-	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, node, services := s.store.State().NodeServices(ws, in.Node)
+		out.Node, out.Services = nil, nil
+		if node != nil && !v.Node(node) {
+			v.Hidden = true
+			return index, nil
+		}
 		out.Node = node
-		out.Services, err = filter.Slice(f, services)
+		if in.Central {
+			c := central{s: s.Server, ws: ws, index: index}
+			services = c.services(services)
+			index = c.index
+		}
+		services, err = filter.Slice(f, services)
+		out.Services = vet.Visible(v, services, func(svc *catalog.Service) bool { return v.Sees(acl.Service, svc.Name) })
 		return index, err
 	})
 	return out, err

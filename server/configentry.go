@@ -3,16 +3,18 @@ package server
 import (
 	"context"
 
+	"consul.internal/acl"
 	"consul.internal/configentry"
 	"consul.internal/internal/fault"
 	"consul.internal/internal/filter"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/store"
 	"consul.internal/store/fsm"
 	"github.com/hashicorp/go-memdb"
 )
 
-func (s *Server) enterConfig(c configOps) {
+func enterConfig(s *Server, c configOps) {
 	handle(s, rpc.ConfigApply, c.apply)
 	handle(s, rpc.ConfigGet, c.get)
 	handle(s, rpc.ConfigList, c.list)
@@ -56,6 +58,14 @@ func (s configOps) apply(ctx context.Context, in *rpc.ConfigApplyRequest) (*rpc.
 		}
 		change.Kind, change.Name = in.Kind, in.Name
 	}
+	kind, name := change.Kind, change.Name
+	if in.Put != nil {
+		kind, name = in.Put.Kind, in.Put.Name
+	}
+	take := vet.ConfigWrite(kind, name)
+	if err := s.MayWrite(ctx, in.Target, take.Resource, take.Name); err != nil {
+		return nil, err
+	}
 	out := new(rpc.ConfigApplyReply)
 	return out, s.write(ctx, func(ctx context.Context) (_ uint64, err error) {
 		out.Done, err = store.ChangeConfig(ctx, s.store, change)
@@ -68,8 +78,13 @@ func (s configOps) get(ctx context.Context, in *rpc.ConfigGetRequest) (*rpc.Conf
 		return nil, err
 	}
 	out := new(rpc.ConfigEntriesReply)
-	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, e := s.store.State().ConfigEntries().Get(ws, in.Kind, in.Name)
+		if take := vet.ConfigRead(in.Kind, in.Name); !take.Free {
+			if err := v.Need(take.Resource, take.Name, acl.Read); err != nil {
+				return 0, err
+			}
+		}
 		if e == nil {
 			return 0, fault.Newf(fault.NotFound, "Config entry not found for %q / %q", in.Kind, in.Name)
 		}
@@ -90,9 +105,14 @@ func (s configOps) list(ctx context.Context, in *rpc.ConfigListRequest) (*rpc.Co
 		return nil, err
 	}
 	out := new(rpc.ConfigEntriesReply)
-	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (index uint64, err error) {
+	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
 		index, out.Entries = s.store.State().ConfigEntries().List(ws, in.Kind)
 		out.Entries, err = filter.Slice(wanted, out.Entries)
+		out.Entries = vet.Visible(v, out.Entries, v.Entry)
+		if in.Kind == "" && v.Hidden {
+			// Who copies all of them must not take what is hidden for gone.
+			return 0, fault.Newf(fault.Denied, "Permission denied: the token may not see all config entries; it needs service:read and intentions:read for all services, mesh:read and operator:read")
+		}
 		return index, err
 	})
 	return out, err

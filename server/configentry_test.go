@@ -3,13 +3,16 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"consul.internal/catalog"
 	"consul.internal/configentry"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
@@ -139,6 +142,9 @@ func TestConfigReplication(t *testing.T) {
 			t.Errorf("a write while cut off: %v", err)
 		}
 		time.Sleep(5 * time.Minute)
+		if c := copied.Copies(); len(c) != 1 || c[0].Current || c[0].Error == "" || c[0].Lag(time.Now()) < 4*time.Minute {
+			t.Errorf("cut off it says %+v", c)
+		}
 		if got := names(t, copied, ""); got != all {
 			t.Errorf("cut off it has %s", got)
 		}
@@ -147,8 +153,18 @@ func TestConfigReplication(t *testing.T) {
 		if got := names(t, copied, ""); got != "service-defaults/web service-router/web" {
 			t.Errorf("after the cut it has %s", got)
 		}
+		if c := copied.Copies(); len(c) != 1 || c[0].What != "config entries" || !c[0].Current || c[0].Error != "" || c[0].Index == 0 || c[0].Lag(time.Now()) > time.Second {
+			t.Errorf("up to date it says %+v", c)
+		}
+		time.Sleep(time.Hour) // nothing is new
+		if c := copied.Copies(); len(c) != 1 || !c[0].Current || c[0].Lag(time.Now()) > 10*time.Second {
+			t.Errorf("an hour later it says %+v", c)
+		}
 		stop()
 		<-ended
+		if c := copied.Copies(); len(c) != 0 {
+			t.Errorf("no longer leader it says %+v", c)
+		}
 		// Somebody who takes a secondary for the primary is told.
 		if err := apply(&rpc.ConfigApplyRequest{Kind: "mesh", Name: "mesh", Forwarded: true}); !errors.Is(err, fault.Invalid) {
 			t.Errorf("forwarded in a circle: %v", err)
@@ -186,4 +202,59 @@ func TestConfigBootstrap(t *testing.T) {
 	if !slices.Equal(got, []string{"proxy-defaults", "service-defaults"}) || out.Entries[1].Body.ServiceDefaults.Protocol != "http" {
 		t.Errorf("written: %v, %+v", got, out.Entries)
 	}
+}
+
+// Registered proxies are shown with the central settings to who asks for it, and
+// such a question wakes when these change.
+func TestCentral(t *testing.T) {
+	s, _ := open(t, true, time.Second)
+	call := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := rpc.Call(t.Context(), s, rpc.CatalogRegister, &rpc.RegisterRequest{
+		Node: &catalog.Node{Name: "n1", Address: "10.0.0.1"},
+		Service: &catalog.Service{ID: "p", Name: "web-proxy", Kind: "connect-proxy", Port: 1,
+			Proxy: catalog.Proxy{DestinationServiceName: "web"}},
+	})
+	call(err)
+	put := func(text string) {
+		t.Helper()
+		_, err := rpc.Call(t.Context(), s, rpc.ConfigApply, &rpc.ConfigApplyRequest{Put: entry(t, text)})
+		call(err)
+	}
+	put(`{"Kind":"service-defaults","Name":"web","Protocol":"http"}`)
+	read := func(central bool, index uint64) (out []string, at uint64) {
+		t.Helper()
+		opts := rpc.ReadOptions{MinIndex: index, MaxWait: time.Minute}
+		show := func(svc *catalog.Service) { out = append(out, fmt.Sprint(svc.Proxy.Config["protocol"])) }
+		health, err := rpc.Call(t.Context(), s, rpc.HealthService, &rpc.ServiceRequest{ReadOptions: opts, Service: "web-proxy", Central: central})
+		call(err)
+		show(health.Instances[0].Service)
+		opts.MinIndex = 0
+		nodes, err := rpc.Call(t.Context(), s, rpc.CatalogService, &rpc.ServiceRequest{ReadOptions: opts, Service: "web-proxy", Central: central})
+		call(err)
+		show(nodes.Instances[0].Service)
+		node, err := rpc.Call(t.Context(), s, rpc.CatalogNode, &rpc.NodeRequest{ReadOptions: opts, Node: "n1", Central: central})
+		call(err)
+		show(node.Services[0])
+		return out, health.Index
+	}
+	if got, _ := read(false, 0); !slices.Equal(got, []string{"<nil>", "<nil>", "<nil>"}) {
+		t.Errorf("as registered: %v", got)
+	}
+	got, index := read(true, 0)
+	if !slices.Equal(got, []string{"http", "http", "http"}) {
+		t.Errorf("merged: %v", got)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if got, at := read(true, index); !slices.Equal(got, []string{"grpc", "grpc", "grpc"}) || at <= index {
+			t.Errorf("after a change: %v at %d", got, at)
+		}
+	})
+	put(`{"Kind":"service-defaults","Name":"web","Protocol":"grpc"}`)
+	wg.Wait()
 }

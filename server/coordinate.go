@@ -8,10 +8,13 @@ import (
 	"sync"
 	"time"
 
+	"consul.internal/acl"
 	"consul.internal/catalog"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/store"
+	"consul.internal/store/state"
 	"github.com/hashicorp/go-memdb"
 	"go.uber.org/zap"
 )
@@ -89,7 +92,7 @@ func (s *Server) writeMoves(ctx context.Context) error {
 		s.deps.Log.Warn("Discarded coordinate updates: too many at once", zap.Int("number_discarded", dropped))
 	}
 	// A node that stays where it is costs no write.
-	updates = slices.DeleteFunc(updates, s.stays)
+	updates = slices.DeleteFunc(updates, func(c catalog.NodeCoordinate) bool { return stays(s.store.State(), c) })
 	for batch := range slices.Chunk(updates, coordinateBatch) {
 		err := s.write(ctx, func(ctx context.Context) (uint64, error) { return 0, store.UpdateCoordinates(ctx, s.store, batch) })
 		if err != nil {
@@ -99,14 +102,14 @@ func (s *Server) writeMoves(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) stays(c catalog.NodeCoordinate) bool {
-	_, known := s.store.State().NodeCoordinates(nil, c.Node)
+func stays(now *state.State, c catalog.NodeCoordinate) bool {
+	_, known := now.NodeCoordinates(nil, c.Node)
 	return slices.ContainsFunc(known, func(k *catalog.NodeCoordinate) bool { return k.Segment == c.Segment && k.Coord.Same(c.Coord) })
 }
 
 // update takes an agent's word of where it is. Only the leader gathers them. That
 // a node is not in the catalog is no error: it may just have been removed.
-func (s coordinateOps) update(_ context.Context, in *rpc.CoordinateUpdateRequest) (*rpc.Empty, error) {
+func (s coordinateOps) update(ctx context.Context, in *rpc.CoordinateUpdateRequest) (*rpc.Empty, error) {
 	if err := s.here(in.Target); err != nil {
 		return nil, err
 	}
@@ -115,6 +118,9 @@ func (s coordinateOps) update(_ context.Context, in *rpc.CoordinateUpdateRequest
 	}
 	if len(in.Segment) > maxSegment || strings.ContainsRune(in.Segment, 0) {
 		return nil, fault.Newf(fault.Invalid, "invalid segment %q: it may have %d bytes, none of them NUL", in.Segment, maxSegment)
+	}
+	if err := s.MayWrite(ctx, in.Target, acl.Node, vet.Known(s.store.State(), in.Node)); err != nil {
+		return nil, err
 	}
 	switch {
 	case s.store.IsLeader():
@@ -133,23 +139,28 @@ func (s coordinateOps) update(_ context.Context, in *rpc.CoordinateUpdateRequest
 const maxSegment = 63
 
 func (s coordinateOps) nodes(ctx context.Context, in *rpc.CoordinateNodesRequest) (*rpc.CoordinatesReply, error) {
-	return s.list(ctx, &in.ReadOptions, s.store.State().Coordinates)
+	return s.list(ctx, &in.ReadOptions, func(ws memdb.WatchSet, _ *vet.Sight) (uint64, []*catalog.NodeCoordinate, error) {
+		index, all := s.store.State().Coordinates(ws)
+		return index, all, nil
+	})
 }
 
 func (s coordinateOps) node(ctx context.Context, in *rpc.CoordinateNodeRequest) (*rpc.CoordinatesReply, error) {
 	if in.Node == "" {
 		return nil, required("node")
 	}
-	return s.list(ctx, &in.ReadOptions, func(ws memdb.WatchSet) (uint64, []*catalog.NodeCoordinate) {
-		return s.store.State().NodeCoordinates(ws, in.Node)
+	return s.list(ctx, &in.ReadOptions, func(ws memdb.WatchSet, v *vet.Sight) (uint64, []*catalog.NodeCoordinate, error) {
+		index, all := s.store.State().NodeCoordinates(ws, in.Node)
+		return index, all, v.Need(acl.Node, vet.Known(s.store.State(), in.Node), acl.Read)
 	})
 }
 
-func (s coordinateOps) list(ctx context.Context, opts *rpc.ReadOptions, run func(memdb.WatchSet) (uint64, []*catalog.NodeCoordinate)) (*rpc.CoordinatesReply, error) {
+func (s coordinateOps) list(ctx context.Context, opts *rpc.ReadOptions, run func(memdb.WatchSet, *vet.Sight) (uint64, []*catalog.NodeCoordinate, error)) (*rpc.CoordinatesReply, error) {
 	out := new(rpc.CoordinatesReply)
-	err := s.read(ctx, opts, &out.ReadMeta, func(ws memdb.WatchSet) (index uint64, err error) {
-		index, out.Coordinates = run(ws)
-		return index, nil
+	err := s.read(ctx, opts, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
+		index, all, err := run(ws, v)
+		out.Coordinates = vet.Visible(v, all, func(c *catalog.NodeCoordinate) bool { return v.Sees(acl.Node, c.Node) })
+		return index, err
 	})
 	return out, err
 }

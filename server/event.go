@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/kv"
 	"consul.internal/lan/events"
@@ -14,8 +15,11 @@ import (
 type eventOps struct{ *Server }
 
 // fire sends an event to this datacenter's pool. No leader is needed.
-func (s eventOps) fire(_ context.Context, in *rpc.EventFireRequest) (*rpc.EventFireReply, error) {
+func (s eventOps) fire(ctx context.Context, in *rpc.EventFireRequest) (*rpc.EventFireReply, error) {
 	if err := s.here(in.Target); err != nil {
+		return nil, err
+	}
+	if err := s.May(ctx, in.Target, acl.Event, in.Event.Name, acl.Write); err != nil {
 		return nil, err
 	}
 	e := in.Event

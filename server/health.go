@@ -6,6 +6,7 @@ import (
 	"consul.internal/catalog"
 	"consul.internal/internal/filter"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"github.com/hashicorp/go-memdb"
 )
 
@@ -18,12 +19,18 @@ func (s healthOps) service(ctx context.Context, in *rpc.ServiceRequest) (*rpc.In
 		return nil, err
 	}
 	out := new(rpc.InstancesReply)
-	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, instances := s.store.State().ServiceInstances(ws, in.Service, in.Connect)
 		if in.Ingress {
 			instances = nil // nothing is bound to a gateway without the mesh
 		}
+		if in.Central {
+			c := central{s: s.Server, ws: ws, index: index}
+			instances = c.instances(instances)
+			index = c.index
+		}
 		instances, err = choose(in, f, instances)
+		instances = vet.Visible(v, instances, v.Instance)
 		out.Instances = nearest(s.Server, &in.ReadOptions, instances, nodeOfInstance)
 		return index, err
 	})
@@ -78,7 +85,7 @@ func (s healthOps) list(ctx context.Context, opts *rpc.ReadOptions, run func(mem
 		return nil, err
 	}
 	out := new(rpc.ChecksReply)
-	err = s.read(ctx, opts, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err = s.read(ctx, opts, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, checks := run(ws)
 		if len(opts.NodeMeta) > 0 {
 			nodesIndex, _ := s.store.State().Nodes(ws) // a node's metadata decides too
@@ -89,6 +96,7 @@ func (s healthOps) list(ctx context.Context, opts *rpc.ReadOptions, run func(mem
 			})
 		}
 		checks, err = filter.Slice(f, checks)
+		checks = vet.Visible(v, checks, v.Check)
 		out.Checks = nearest(s.Server, opts, checks, nodeOfCheck)
 		return index, err
 	})

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 
+	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/kv"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/store/keys"
 	"github.com/hashicorp/go-memdb"
 )
@@ -17,7 +19,7 @@ type (
 	txnOps struct{ *Server }
 )
 
-func (s *Server) enterKeys() {
+func enterKeys(s *Server) {
 	entries, txns, sessions, events := kvOps{s}, txnOps{s}, sessionOps{s}, eventOps{s}
 	handle(s, rpc.KeyApply, entries.apply)
 	handle(s, rpc.KeyGet, entries.get)
@@ -48,6 +50,13 @@ func (s kvOps) apply(ctx context.Context, in *rpc.KeyApplyRequest) (*rpc.KeyAppl
 	if !in.Verb.Changes() {
 		return nil, fault.Newf(fault.Invalid, "Invalid KV operation: %s", in.Verb)
 	}
+	v, err := s.Changer(ctx, in.Target)
+	if err == nil {
+		err = v.Key(&in.KeyOp)
+	}
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	done, err := keys.Of(s.store).Change(ctx, &in.KeyOp)
@@ -59,8 +68,11 @@ func (s kvOps) apply(ctx context.Context, in *rpc.KeyApplyRequest) (*rpc.KeyAppl
 
 func (s kvOps) get(ctx context.Context, in *rpc.KeyGetRequest) (*rpc.EntriesReply, error) {
 	out := new(rpc.EntriesReply)
-	err := s.Server.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err := s.Server.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, e := s.store.State().Keys().Get(ws, in.Key)
+		if err := v.Need(acl.Key, in.Key, acl.Read); err != nil {
+			return 0, err
+		}
 		out.Entries = nil
 		if e != nil {
 			out.Entries = []*kv.Entry{e}
@@ -72,8 +84,12 @@ func (s kvOps) get(ctx context.Context, in *rpc.KeyGetRequest) (*rpc.EntriesRepl
 
 func (s kvOps) list(ctx context.Context, in *rpc.KeyListRequest) (*rpc.EntriesReply, error) {
 	out := new(rpc.EntriesReply)
-	err := s.Server.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (index uint64, err error) {
+	err := s.Server.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
+		if err := v.Need(acl.Key, in.Prefix, acl.List); s.cfg.ACL.KeyListPolicy && err != nil {
+			return 0, err
+		}
 		index, out.Entries = s.store.State().Keys().List(ws, in.Prefix)
+		out.Entries = vet.Visible(v, out.Entries, func(e *kv.Entry) bool { return v.Sees(acl.Key, e.Key) })
 		return index, nil
 	})
 	return out, err
@@ -81,8 +97,20 @@ func (s kvOps) list(ctx context.Context, in *rpc.KeyListRequest) (*rpc.EntriesRe
 
 func (s kvOps) names(ctx context.Context, in *rpc.KeyListRequest) (*rpc.KeyNamesReply, error) {
 	out := new(rpc.KeyNamesReply)
-	err := s.Server.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (index uint64, err error) {
-		index, out.Names = s.store.State().Keys().Names(ws, in.Prefix, in.Separator)
+	err := s.Server.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
+		if err := v.Need(acl.Key, in.Prefix, acl.List); s.cfg.ACL.KeyListPolicy && err != nil {
+			return 0, err
+		}
+		all := s.store.State().Keys()
+		if v.Under(acl.Key, in.Prefix, acl.Read) {
+			index, out.Names = all.Names(ws, in.Prefix, in.Separator)
+			return index, nil
+		}
+		index, entries := all.List(ws, in.Prefix)
+		out.Names = nil
+		for _, e := range vet.Visible(v, entries, func(e *kv.Entry) bool { return v.Sees(acl.Key, e.Key) }) {
+			out.Names = kv.AddName(out.Names, e.Key, in.Prefix, in.Separator)
+		}
 		return index, nil
 	})
 	return out, err
@@ -111,13 +139,20 @@ func (s txnOps) apply(ctx context.Context, in *rpc.TxnRequest) (*rpc.TxnReply, e
 	if failed := kv.Judge(in.Ops); len(failed) > 0 {
 		return &rpc.TxnReply{Errors: failed}, nil
 	}
+	v, err := s.Changer(ctx, in.Target)
+	if err != nil {
+		return nil, err
+	}
+	if failed := v.Ops(in.Ops); len(failed) > 0 {
+		return &rpc.TxnReply{Errors: failed}, nil
+	}
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	results, err := keys.Of(s.store).Transact(ctx, in.Ops)
 	if failed, ok := errors.AsType[kv.Failed](err); ok {
 		return &rpc.TxnReply{Errors: failed}, nil
 	}
-	return &rpc.TxnReply{Results: results}, err
+	return &rpc.TxnReply{Results: vet.Visible(v.Sight, results, v.Result)}, err
 }
 
 func (s txnOps) read(ctx context.Context, in *rpc.TxnReadRequest) (*rpc.TxnReply, error) {
@@ -134,8 +169,13 @@ func (s txnOps) read(ctx context.Context, in *rpc.TxnReadRequest) (*rpc.TxnReply
 	}
 	in.MinIndex = 0 // transactions do not block
 	out := new(rpc.TxnReply)
-	err := s.Server.read(ctx, &in.ReadOptions, &out.ReadMeta, func(memdb.WatchSet) (index uint64, err error) {
+	err := s.Server.read(ctx, &in.ReadOptions, &out.ReadMeta, func(_ memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
+		if failed := s.Vet(v).Ops(in.Ops); len(failed) > 0 {
+			out.Errors = failed
+			return 0, nil
+		}
 		out.Results, err = s.store.State().Keys().Read(in.Ops)
+		out.Results = vet.Visible(v, out.Results, v.Result)
 		if failed, ok := errors.AsType[kv.Failed](err); ok {
 			out.Errors, err = failed, nil
 		}

@@ -2,12 +2,11 @@ package server
 
 import (
 	"context"
-	"maps"
-	"slices"
 
-	"consul.internal/catalog"
+	"consul.internal/acl"
 	"consul.internal/rpc"
 	"consul.internal/rpc/remote"
+	"consul.internal/server/vet"
 	"consul.internal/view"
 	"github.com/hashicorp/go-memdb"
 )
@@ -35,15 +34,25 @@ type Abroad interface {
 	Follow(ctx context.Context, datacenter string, direct bool, c rpc.Conversation) error
 }
 
-func (s poolOps) forget(_ context.Context, in *rpc.ForgetDatacenterRequest) (*rpc.Empty, error) {
+func (s poolOps) forget(ctx context.Context, in *rpc.ForgetDatacenterRequest) (*rpc.Empty, error) {
 	if in.Name == "" {
 		return nil, required("datacenter")
+	}
+	if err := s.May(ctx, in.Target, acl.Operator, "", acl.Write); err != nil {
+		return nil, err
 	}
 	return new(rpc.Empty), s.deps.Abroad.ForgetDatacenter(in.Name)
 }
 
 func (s poolOps) keyring(ctx context.Context, in *rpc.KeyringRequest) (*rpc.KeyringReply, error) {
 	if err := s.here(in.Target); err != nil {
+		return nil, err
+	}
+	want := acl.Write
+	if in.Op == rpc.KeyringList {
+		want = acl.Read
+	}
+	if err := s.May(ctx, in.Target, acl.Keyring, "", want); err != nil {
 		return nil, err
 	}
 	return &rpc.KeyringReply{Pools: s.deps.Pools.Keyring(ctx, in)}, nil
@@ -53,50 +62,24 @@ func (s poolOps) forceLeave(ctx context.Context, in *rpc.ForceLeaveRequest) (*rp
 	if err := s.here(in.Target); err != nil {
 		return nil, err
 	}
+	if err := s.May(ctx, in.Target, acl.Operator, "", acl.Write); err != nil {
+		return nil, err
+	}
 	return new(rpc.Empty), s.deps.Pools.ForceLeave(ctx, in)
 }
 
-// kinds of services that the mesh counts, besides services that speak it themselves.
-func meshKinds() []string {
-	return []string{"api-gateway", "connect-proxy", "ingress-gateway", "mesh-gateway", "terminating-gateway"}
-}
-
-// connectNative is the name under which services that speak the mesh themselves are counted.
-const connectNative = "connect-native"
-
 func (s catalogOps) usage(ctx context.Context, in *rpc.UsageRequest) (*rpc.UsageReply, error) {
 	out := new(rpc.UsageReply)
-	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
+		if err := v.Need(acl.Operator, "", acl.Read); err != nil {
+			return 0, err
+		}
 		nodesIndex, nodes := s.store.State().Nodes(ws)
 		index, instances := s.store.State().Instances(ws)
-		out.Usage = map[string]rpc.Usage{s.cfg.Datacenter: count(len(nodes), instances)}
+		out.Usage = map[string]rpc.Usage{s.cfg.Datacenter: rpc.CountUsage(len(nodes), instances)}
 		return max(index, nodesIndex), nil
 	})
 	return out, err
-}
-
-// count counts. Billable, in the reference's words, is what is neither a server's
-// own service nor part of the mesh.
-func count(nodes int, instances []*catalog.Instance) rpc.Usage {
-	u := rpc.Usage{Nodes: nodes, ServiceInstances: len(instances), ConnectServiceInstances: map[string]int{connectNative: 0}}
-	for _, kind := range meshKinds() {
-		u.ConnectServiceInstances[kind] = 0
-	}
-	names := map[string]struct{}{}
-	for _, i := range instances {
-		names[i.Service.Name] = struct{}{}
-		if i.Service.Connect.Native {
-			u.ConnectServiceInstances[connectNative]++
-		}
-		switch {
-		case slices.Contains(meshKinds(), i.Service.Kind):
-			u.ConnectServiceInstances[i.Service.Kind]++
-		case i.Service.Name != catalog.ServiceConsul:
-			u.BillableServiceInstances++
-		}
-	}
-	u.Services = len(slices.Collect(maps.Keys(names)))
-	return u
 }
 
 // viewFollow serves an agent that follows names of this datacenter, or of another

@@ -6,16 +6,18 @@ import (
 	"net/netip"
 	"slices"
 
+	"consul.internal/acl"
 	"consul.internal/catalog"
 	"consul.internal/internal/fault"
 	"consul.internal/query"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/store"
 	"github.com/hashicorp/go-memdb"
 	"github.com/hashicorp/go-uuid"
 )
 
-func (s *Server) enterQueries(q queryOps) {
+func enterQueries(s *Server, q queryOps) {
 	handle(s, rpc.QueryApply, q.apply)
 	handle(s, rpc.QueryGet, q.get)
 	handle(s, rpc.QueryList, q.list)
@@ -35,6 +37,9 @@ func (s queryOps) apply(ctx context.Context, in *rpc.QueryApplyRequest) (*rpc.Qu
 		return nil, required("query")
 	}
 	q := in.Query.Clone()
+	if err := s.mayChange(ctx, in, q); err != nil {
+		return nil, err
+	}
 	if in.Op == rpc.QueryDelete {
 		return &rpc.QueryApplyReply{ID: q.ID}, s.write(ctx, func(ctx context.Context) (uint64, error) {
 			return store.DeleteQuery(ctx, s.store, q.ID)
@@ -61,14 +66,33 @@ func (s queryOps) apply(ctx context.Context, in *rpc.QueryApplyRequest) (*rpc.Qu
 	})
 }
 
+// mayChange refuses a change of a query that the token does not permit.
+func (s queryOps) mayChange(ctx context.Context, in *rpc.QueryApplyRequest, next *query.Query) error {
+	v, err := s.Changer(ctx, in.Target)
+	if err != nil {
+		return err
+	}
+	var old *query.Query
+	if in.Op != rpc.QueryCreate {
+		_, old = s.store.State().Queries().Get(nil, next.ID)
+	}
+	if in.Op == rpc.QueryDelete {
+		next = nil
+	}
+	return v.ChangeQuery(old, next)
+}
+
 func (s queryOps) get(ctx context.Context, in *rpc.QueryGetRequest) (*rpc.QueriesReply, error) {
 	out := new(rpc.QueriesReply)
-	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, q := s.store.State().Queries().Get(ws, in.ID)
 		if q == nil {
 			return 0, queryNotFound()
 		}
-		out.Queries = []*query.Query{q}
+		if err := v.Query(q, acl.Read); err != nil {
+			return 0, err
+		}
+		out.Queries = []*query.Query{v.Shown(q)}
 		return index, nil
 	})
 	return out, err
@@ -76,8 +100,12 @@ func (s queryOps) get(ctx context.Context, in *rpc.QueryGetRequest) (*rpc.Querie
 
 func (s queryOps) list(ctx context.Context, in *rpc.QueryListRequest) (*rpc.QueriesReply, error) {
 	out := new(rpc.QueriesReply)
-	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (index uint64, err error) {
-		index, out.Queries = s.store.State().Queries().List(ws)
+	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
+		index, all := s.store.State().Queries().List(ws)
+		out.Queries = nil
+		for _, q := range vet.Visible(v, all, v.Lists) {
+			out.Queries = append(out.Queries, v.Shown(q))
+		}
 		return index, nil
 	})
 	return out, err
@@ -100,9 +128,16 @@ func (s queryOps) resolve(ws memdb.WatchSet, in *rpc.QueryExecuteRequest) (uint6
 
 func (s queryOps) explain(ctx context.Context, in *rpc.QueryExecuteRequest) (*rpc.QueryExplainReply, error) {
 	out := new(rpc.QueryExplainReply)
-	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (index uint64, err error) {
-		index, out.Query, err = s.resolve(ws, in)
-		return index, err
+	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
+		index, q, err := s.resolve(ws, in)
+		if err == nil {
+			err = v.Query(q, acl.Read)
+		}
+		if err != nil {
+			return 0, err
+		}
+		out.Query = v.Shown(q)
+		return index, nil
 	})
 	return out, err
 }
@@ -112,39 +147,37 @@ func (s queryOps) explain(ctx context.Context, in *rpc.QueryExecuteRequest) (*rp
 func (s queryOps) execute(ctx context.Context, in *rpc.QueryExecuteRequest) (*rpc.QueryExecuteReply, error) {
 	out := new(rpc.QueryExecuteReply)
 	var q *query.Query
-	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	as := in.Target
+	err := s.watch(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
 		index, found, err := s.resolve(ws, in)
 		if err != nil {
 			return 0, err
 		}
 		q = found
+		// It is executed in the name of its own token, if it has one, whoever asks.
+		if as.Token = q.Token; as.Token == "" {
+			as.Token = in.Token
+		}
+		v, err := s.Sight(ctx, as)
+		if err != nil {
+			return 0, err
+		}
 		near, varies := s.near(ws, q, in)
 		out.Varies = varies
-		return max(index, s.look(ws, out, q, in.Connect, in.Limit, near)), nil
+		index = max(index, s.look(ws, v, out, q, in.Connect, in.Limit, near))
+		out.Filtered = v.Hidden && !v.Masked() && in.Token != ""
+		return index, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.failOver(ctx, q, in, out)
+	own := *in
+	own.Token = as.Token
+	s.failOver(ctx, q, &own, out)
 	if in.Brief {
-		out.Instances = brief(out.Instances)
+		out.Instances = query.Brief(out.Instances)
 	}
 	return out, nil
-}
-
-// brief leaves of instances' checks what they come to, so that what the checks
-// said is not sent about.
-func brief(instances []*catalog.Instance) []*catalog.Instance {
-	sum := map[catalog.Status][]*catalog.Check{}
-	out := make([]*catalog.Instance, len(instances))
-	for i, inst := range instances {
-		status := inst.Status()
-		if sum[status] == nil {
-			sum[status] = []*catalog.Check{{Status: status}}
-		}
-		out[i] = &catalog.Instance{Node: inst.Node, Service: inst.Service, Checks: sum[status]}
-	}
-	return out
 }
 
 // executeRemote executes a definition for a server of another datacenter.
@@ -153,17 +186,17 @@ func (s queryOps) executeRemote(ctx context.Context, in *rpc.QueryRemoteRequest)
 		return nil, required("query")
 	}
 	out := new(rpc.QueryExecuteReply)
-	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
-		return s.look(ws, out, in.Query, in.Connect, in.Limit, ""), nil
+	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
+		return s.look(ws, v, out, in.Query, in.Connect, in.Limit, ""), nil
 	})
 	return out, err
 }
 
-// look puts what this datacenter has into a result.
-func (s queryOps) look(ws memdb.WatchSet, out *rpc.QueryExecuteReply, q *query.Query, connect bool, limit int, near string) uint64 {
+// look puts what this datacenter has, as far as v sees it, into a result.
+func (s queryOps) look(ws memdb.WatchSet, v *vet.Sight, out *rpc.QueryExecuteReply, q *query.Query, connect bool, limit int, near string) uint64 {
 	index, instances := s.store.State().ServiceInstances(ws, q.Service.Service, q.Service.Connect || connect)
 	out.Service, out.DNS, out.Datacenter = q.Service.Service, q.DNS, s.cfg.Datacenter
-	out.Instances = chosen(q, instances)
+	out.Instances = vet.Visible(v, chosen(q, instances), v.Instance)
 	out.Instances, out.Sorted = s.closest(out.Instances, near)
 	out.Instances = limited(out.Instances, limit)
 	return index

@@ -9,6 +9,7 @@ import (
 	"consul.internal/internal/fault"
 	"consul.internal/query"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/view"
 	"go.uber.org/zap"
 )
@@ -72,7 +73,8 @@ func share(ctx context.Context, left int) (context.Context, context.CancelFunc) 
 // there executes a query in another datacenter.
 func (s queryOps) there(ctx context.Context, dc string, q *query.Query, in *rpc.QueryExecuteRequest) (*rpc.QueryExecuteReply, error) {
 	remember := s.deps.Names != nil && !q.Service.Connect && !in.Connect
-	if remember && in.Brief {
+	// What is remembered is what this server's own token shows it: too little, maybe.
+	if remember && in.Brief && !s.cfg.ACL.Enabled {
 		out, err := s.remembered(ctx, dc, q, in.Limit)
 		if !errors.Is(err, fault.NotFound) {
 			return out, err
@@ -84,7 +86,12 @@ func (s queryOps) there(ctx context.Context, dc string, q *query.Query, in *rpc.
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberTimeout)
 	defer cancel()
-	if out, err := s.remembered(late, dc, q, in.Limit); err == nil {
+	v, denied := s.Sight(ctx, in.Target)
+	if denied != nil {
+		return nil, err
+	}
+	if out, err := s.remembered(late, dc, q, 0); err == nil {
+		out.Instances = limited(vet.Visible(v, out.Instances, v.Instance), in.Limit)
 		return out, nil
 	}
 	return nil, err

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 	"consul.internal/store"
@@ -29,7 +30,7 @@ func (s raftOps) sum(ctx context.Context, in *rpc.RaftSumRequest) (*rpc.RaftSumR
 
 // compare compares the states of all servers.
 func (s raftOps) compare(ctx context.Context, in *rpc.RaftCompareRequest) (*rpc.RaftCompareReply, error) {
-	if err := s.here(in.Target); err != nil {
+	if err := s.operate(ctx, in.Target, acl.Read); err != nil {
 		return nil, err
 	}
 	return store.Comparer(s.store).Compare(ctx)
@@ -50,18 +51,21 @@ func (s raftOps) configuration(ctx context.Context, in *rpc.RaftConfigurationReq
 	if err := s.settled(ctx, &in.ReadOptions); err != nil {
 		return nil, err
 	}
+	if err := s.operate(ctx, in.Target, acl.Read); err != nil {
+		return nil, err
+	}
 	return s.store.Members().Configuration(ctx)
 }
 
 func (s raftOps) removePeer(ctx context.Context, in *rpc.RaftPeerRequest) (*rpc.Empty, error) {
-	if err := s.here(in.Target); err != nil {
+	if err := s.operate(ctx, in.Target, acl.Write); err != nil {
 		return nil, err
 	}
 	return new(rpc.Empty), s.store.Members().RemovePeer(ctx, in.ID, in.Address)
 }
 
 func (s raftOps) transferLeader(ctx context.Context, in *rpc.RaftPeerRequest) (*rpc.RaftTransferReply, error) {
-	if err := s.here(in.Target); err != nil {
+	if err := s.operate(ctx, in.Target, acl.Write); err != nil {
 		return nil, err
 	}
 	if err := s.store.Members().TransferLeadership(ctx, in.ID); err != nil {
@@ -74,12 +78,15 @@ func (s autopilotOps) get(ctx context.Context, in *rpc.AutopilotRequest) (*rpc.A
 	if err := s.settled(ctx, &in.ReadOptions); err != nil {
 		return nil, err
 	}
+	if err := s.operate(ctx, in.Target, acl.Read); err != nil {
+		return nil, err
+	}
 	c := s.store.Autopilot().Config()
 	return &c, nil
 }
 
 func (s autopilotOps) set(ctx context.Context, in *rpc.AutopilotSetRequest) (*rpc.AutopilotSetReply, error) {
-	if err := s.here(in.Target); err != nil {
+	if err := s.operate(ctx, in.Target, acl.Write); err != nil {
 		return nil, err
 	}
 	set, err := s.store.Autopilot().SetConfig(ctx, in.Config, in.CAS)
@@ -93,6 +100,9 @@ func (s autopilotOps) health(ctx context.Context, in *rpc.AutopilotRequest) (*rp
 	if err := s.led(ctx, in.Target); err != nil {
 		return nil, err
 	}
+	if err := s.operate(ctx, in.Target, acl.Read); err != nil {
+		return nil, err
+	}
 	return s.store.Autopilot().Health()
 }
 
@@ -100,7 +110,22 @@ func (s autopilotOps) state(ctx context.Context, in *rpc.AutopilotRequest) (*rpc
 	if err := s.led(ctx, in.Target); err != nil {
 		return nil, err
 	}
+	if err := s.operate(ctx, in.Target, acl.Read); err != nil {
+		return nil, err
+	}
 	return s.store.Autopilot().State()
+}
+
+// operate makes sure that an operation on the cluster is for this datacenter and
+// that the token permits it.
+func (s *Server) operate(ctx context.Context, t rpc.Target, want acl.Access) error {
+	if err := s.here(t); err != nil {
+		return err
+	}
+	if want == acl.Write {
+		return s.MayWrite(ctx, t, acl.Operator, "")
+	}
+	return s.May(ctx, t, acl.Operator, "", want)
 }
 
 // settled makes sure that this server may answer a read of what is not in the

@@ -40,6 +40,8 @@ func (s *Server) follow(ctx context.Context, r replica) {
 	log := s.deps.Log.With(zap.String("what", r.name), zap.String("primary", s.primary()))
 	var index uint64
 	failures, current := 0, false
+	s.progress.note(r.name, func(*Copy) {})
+	defer s.progress.drop(r.name)
 	for ctx.Err() == nil {
 		next, err := r.pull(ctx, index)
 		if err == nil {
@@ -47,6 +49,7 @@ func (s *Server) follow(ctx context.Context, r replica) {
 				next = 0 // the primary was restored, or is another one: all of it again
 			}
 			index, failures = next, 0
+			s.progress.note(r.name, func(c *Copy) { c.Index, c.Current, c.At, c.Error = index, true, time.Now(), "" })
 			if !current {
 				log.Info("replication from the primary datacenter is up to date", zap.Uint64("index", index))
 				current = true
@@ -61,6 +64,7 @@ func (s *Server) follow(ctx context.Context, r replica) {
 		}
 		failures++
 		current = false
+		s.progress.note(r.name, func(c *Copy) { c.Current, c.Error = false, err.Error() })
 		pause := min(replicaPause<<min(failures-1, 6), replicaPauseMost)
 		select {
 		case <-time.After(pause/2 + rand.N(pause/2+1)):
@@ -79,9 +83,7 @@ func (s *Server) ReplicateConfig(ctx context.Context) {
 }
 
 func (s *Server) pullConfig(ctx context.Context, index uint64) (uint64, error) {
-	out, err := rpc.Call(ctx, s.deps.Remote, rpc.ConfigList, &rpc.ConfigListRequest{ReadOptions: rpc.ReadOptions{
-		Target: rpc.Target{Datacenter: s.primary()}, MinIndex: index, MaxWait: replicaWait,
-	}})
+	out, err := rpc.Call(ctx, s.deps.Remote, rpc.ConfigList, &rpc.ConfigListRequest{ReadOptions: s.fromPrimary(index)})
 	if err != nil {
 		return 0, err
 	}

@@ -6,8 +6,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/store"
 	"consul.internal/view"
 	"github.com/hashicorp/go-memdb"
@@ -16,13 +18,17 @@ import (
 
 // Server performs operations on the store of this process.
 type Server struct {
+	*vet.Rights // of who asks
+
 	cfg     Config
 	deps    Deps
 	store   *store.Store
 	methods map[string]method
 	streams map[string]stream
 	moves   moves
-	bearers bearers
+	copying copying
+	// progress is of all that is copied from the primary datacenter.
+	progress progress
 }
 
 // method is an operation with its types forgotten.
@@ -40,6 +46,9 @@ type Deps struct {
 	Log    *zap.Logger
 	// Remote performs operations in other datacenters; nil = they cannot be reached.
 	Remote rpc.Caller
+	// Primary knows the tokens of the primary datacenter that are not copied to this
+	// one; nil = this is the primary, or there is no access control.
+	Primary *acl.Resolver
 	// Names are the services of other datacenters as this server has them in memory;
 	// nil = it has none.
 	Names Names
@@ -50,6 +59,10 @@ type Deps struct {
 // New makes the operations.
 func New(cfg Config, deps Deps) *Server {
 	s := &Server{cfg: cfg, deps: deps, store: deps.Store, methods: map[string]method{}, streams: map[string]stream{}}
+	s.Rights = vet.NewRights(vet.Config{
+		Enabled: cfg.ACL.Enabled, Datacenter: cfg.Datacenter,
+		Options: acl.Options{DefaultAllow: cfg.ACL.DefaultAllow, KeyListPolicy: cfg.ACL.KeyListPolicy},
+	}, deps.Store, deps.Primary)
 	s.enter()
 	return s
 }
@@ -108,10 +121,10 @@ func (s *Server) enter() {
 	handle(s, rpc.AutopilotSet, autopilot.set)
 	handle(s, rpc.AutopilotHealth, autopilot.health)
 	handle(s, rpc.AutopilotState, autopilot.state)
-	s.enterQueries(queryOps{s})
-	s.enterKeys()
-	s.enterConfig(configOps{s})
-	s.enterACL(aclOps{s})
+	enterQueries(s, queryOps{s})
+	enterKeys(s)
+	enterConfig(s, configOps{s})
+	enterACL(s, aclOps{s})
 	s.streams[rpc.ViewFollow.Name] = s.viewFollow
 	s.streams[rpc.SnapshotSave.Name] = snapshot.save
 	s.streams[rpc.SnapshotRestore.Name] = snapshot.restore
@@ -187,10 +200,24 @@ func (s *Server) verify(ctx context.Context) error {
 // LeaderID is the node ID of the leader, "" while none is known.
 func (s *Server) LeaderID() string { return s.store.LeaderID() }
 
-// read performs a read with the consistency that it asks for, and again each
+// read performs a read as watch does. run gives what v lets it see: that is what
+// the token may see at each time that it runs.
+func (s *Server) read(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.ReadMeta, run func(ws memdb.WatchSet, v *vet.Sight) (uint64, error)) error {
+	return s.watch(ctx, opts, meta, func(ws memdb.WatchSet) (uint64, error) {
+		v, err := s.Sight(ctx, opts.Target)
+		if err != nil {
+			return 0, err
+		}
+		index, err := run(ws, v)
+		meta.Filtered = v.Hidden && !v.Masked()
+		return index, err
+	})
+}
+
+// watch performs a read with the consistency that it asks for, and again each
 // time what it looked at changes until its index has passed opts.MinIndex or the
 // time is over. run looks at the state through ws and returns the result's index.
-func (s *Server) read(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.ReadMeta, run func(ws memdb.WatchSet) (uint64, error)) error {
+func (s *Server) watch(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.ReadMeta, run func(ws memdb.WatchSet) (uint64, error)) error {
 	if err := s.here(opts.Target); err != nil {
 		return err
 	}
@@ -201,10 +228,13 @@ func (s *Server) read(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.Read
 			return err
 		}
 	}
-	wait, cancel := context.WithTimeout(ctx, s.waitFor(opts))
-	defer cancel()
+	wait := patience{longest: s.waitFor(opts)}
+	defer wait.stop()
 	for {
 		ws := memdb.NewWatchSet()
+		if s.cfg.ACL.Enabled {
+			s.store.State().ACLs(ws).Stamp() // who waits loses what he may see at once
+		}
 		index, err := run(ws)
 		if err != nil {
 			return err
@@ -213,7 +243,7 @@ func (s *Server) read(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.Read
 		if opts.MinIndex == 0 || meta.Index > opts.MinIndex {
 			break
 		}
-		if ws.WatchCtx(wait) == nil {
+		if wait.until(ctx, ws) {
 			continue
 		}
 		if ctx.Err() != nil {

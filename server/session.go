@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 
+	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/kv"
 	"consul.internal/rpc"
+	"consul.internal/server/vet"
 	"consul.internal/store/keys"
 	"github.com/hashicorp/go-memdb"
 	"github.com/hashicorp/go-uuid"
@@ -25,6 +27,9 @@ func (s sessionOps) create(ctx context.Context, in *rpc.SessionCreateRequest) (*
 		return nil, err
 	}
 	session := in.Session
+	if err := s.MayWrite(ctx, in.Target, acl.Session, vet.Known(s.store.State(), session.Node)); err != nil {
+		return nil, err
+	}
 	if err := session.Validate(); err != nil {
 		return nil, err
 	}
@@ -45,6 +50,16 @@ func (s sessionOps) destroy(ctx context.Context, in *rpc.SessionRequest) (*rpc.E
 	if in.ID == "" {
 		return nil, required("ID")
 	}
+	// That one is ended which does not exist takes no right.
+	v, err := s.Changer(ctx, in.Target)
+	if err != nil {
+		return nil, err
+	}
+	if _, old := s.store.State().Sessions().Get(nil, in.ID); old != nil {
+		if err := v.Need(acl.Session, vet.Known(s.store.State(), old.Node), acl.Write); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	return new(rpc.Empty), keys.Of(s.store).DestroySessions(ctx, in.ID)
@@ -57,7 +72,16 @@ func (s sessionOps) renew(ctx context.Context, in *rpc.SessionRequest) (*rpc.Ses
 		return nil, err
 	}
 	sessions := s.store.State().Sessions()
+	v, err := s.Sight(ctx, in.Target)
+	if err != nil {
+		return nil, err
+	}
 	_, session := sessions.Get(nil, in.ID)
+	if session != nil {
+		if err := v.Need(acl.Session, session.Node, acl.Write); err != nil {
+			return nil, err
+		}
+	}
 	out := new(rpc.SessionsReply)
 	if session == nil || s.deps.Leases != nil && !s.deps.Leases.Renew(session) {
 		return out, nil
@@ -71,11 +95,11 @@ func (s sessionOps) renew(ctx context.Context, in *rpc.SessionRequest) (*rpc.Ses
 
 func (s sessionOps) get(ctx context.Context, in *rpc.SessionGetRequest) (*rpc.SessionsReply, error) {
 	out := new(rpc.SessionsReply)
-	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
+	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, session := s.store.State().Sessions().Get(ws, in.ID)
 		out.Sessions = nil
 		if session != nil {
-			out.Sessions = []*kv.Session{session}
+			out.Sessions = vet.Visible(v, []*kv.Session{session}, v.Session)
 		}
 		return index, nil
 	})
@@ -84,12 +108,13 @@ func (s sessionOps) get(ctx context.Context, in *rpc.SessionGetRequest) (*rpc.Se
 
 func (s sessionOps) list(ctx context.Context, in *rpc.SessionListRequest) (*rpc.SessionsReply, error) {
 	out := new(rpc.SessionsReply)
-	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (index uint64, err error) {
+	err := s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
 		if in.Node == "" {
 			index, out.Sessions = s.store.State().Sessions().List(ws)
 		} else {
 			index, out.Sessions = s.store.State().Sessions().OfNode(ws, in.Node)
 		}
+		out.Sessions = vet.Visible(v, out.Sessions, v.Session)
 		return index, nil
 	})
 	return out, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 
+	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 )
@@ -35,6 +36,10 @@ func (s snapshotOps) write(ctx context.Context, ask *rpc.SnapshotAsk, to *pieces
 		opts.Consistency = rpc.Stale
 	}
 	if err := s.settled(ctx, opts); err != nil {
+		return err
+	}
+	// An archive holds the secrets of all tokens.
+	if err := s.May(ctx, ask.Target, acl.ACL, "", acl.Write); err != nil {
 		return err
 	}
 	return s.store.Save(ctx, func(index uint64) (io.Writer, error) {
@@ -77,6 +82,9 @@ func (s snapshotOps) restore(ctx context.Context, c rpc.Conversation) error {
 // read puts an archive in the place of the state, or changes nothing.
 func (s snapshotOps) read(ctx context.Context, target rpc.Target, r io.Reader) error {
 	if err := s.led(ctx, target); err != nil {
+		return err
+	}
+	if err := s.May(ctx, target, acl.ACL, "", acl.Write); err != nil {
 		return err
 	}
 	return s.store.Restore(ctx, r)

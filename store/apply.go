@@ -41,7 +41,11 @@ func (s *Store) apply(ctx context.Context, t fsm.Type, body any) (any, uint64, e
 	if !s.IsLeader() {
 		return nil, 0, s.notLeader()
 	}
-	cmd, err := s.fsm.Encode(t, body, level(s))
+	shared := uint16(fsm.FirstLevel)
+	if s.fsm.LevelOf(t) > shared { // else every version knows it, and nobody need be asked
+		shared = level(s)
+	}
+	cmd, err := s.fsm.Encode(t, body, shared)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -71,6 +71,9 @@ func (d *disk) restoreNewest(first, last uint64, r *replayed) (uint64, error) {
 	for _, id := range ids {
 		meta, content, err := d.snaps.Open(id)
 		if err == nil {
+			if meta.Size > longSnapshot {
+				d.state.Foretell()
+			}
 			if err = d.fsm.Restore(content); err != nil {
 				// Its checksums are right: raft would take it for the newest state.
 				return 0, &disklog.Damage{Path: d.snaps.Path(id), What: "the snapshot cannot be used", Err: err}
@@ -144,6 +147,9 @@ const (
 	// room lets the garbage of some 20,000 entries pile up. Without it the collector
 	// goes over the growing state again and again, for a quarter of a restart's work.
 	room = 128 << 20
+	// longSnapshot takes a second to read or more: names are answered out of its first
+	// part meanwhile, as stale. A shorter one is not worth telling the catalog twice.
+	longSnapshot = 32 << 20
 	// tidyAfter lets a restarted server give its first answers first.
 	tidyAfter = 2 * time.Second
 )

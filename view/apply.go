@@ -20,6 +20,7 @@ func (d *Directory) Apply(b catalog.Batch) {
 	w := &work{
 		d:        d,
 		services: map[string]edits[catalog.Instance]{},
+		rules:    map[string]*Rules{},
 		nodes:    map[string]*catalog.Node{},
 		addrs:    map[netip.Addr]*addrEdits{},
 	}
@@ -38,6 +39,7 @@ func (d *Directory) Apply(b catalog.Batch) {
 type work struct {
 	d        *Directory
 	services map[string]edits[catalog.Instance]
+	rules    map[string]*Rules        // nil: gone
 	nodes    map[string]*catalog.Node // nil: gone
 	addrs    map[netip.Addr]*addrEdits
 }
@@ -58,6 +60,17 @@ func (w *work) clear() {
 			w.dropInstance(node, id)
 		}
 	}
+	for s := range w.d.services.values() {
+		if s.Rules != nil {
+			w.setRules(s.Rules.Service, nil)
+		}
+	}
+}
+
+func (w *work) setRules(service string, r *Rules) {
+	name := catalog.Fold(service)
+	w.service(name) // it is touched
+	w.rules[name] = r
 }
 
 func (w *work) change(c catalog.Change) {
@@ -81,6 +94,14 @@ func (w *work) change(c catalog.Change) {
 	case catalog.InstanceGone:
 		if i := c.Instance; i != nil && i.Node != nil && i.Service != nil {
 			w.dropInstance(catalog.Fold(i.Node.Name), catalog.Fold(i.Service.ID))
+		}
+	case catalog.ResolverSet:
+		if r := c.Resolver; r != nil {
+			w.setRules(r.Service, newRules(r))
+		}
+	case catalog.ResolverGone:
+		if r := c.Resolver; r != nil {
+			w.setRules(r.Service, nil)
 		}
 	}
 }
@@ -161,17 +182,21 @@ func (w *work) addr(a netip.Addr) *addrEdits {
 
 func (w *work) publish(index uint64) {
 	for name, e := range w.services {
-		var old []*catalog.Instance
+		next := &Service{Index: index}
 		if held := w.d.services.load(name); held != nil {
-			old = held.Instances
+			next.Instances, next.Rules = held.Instances, held.Rules
 		}
-		list := merge(old, e, instanceKey)
-		if len(list) == 0 {
+		if r, touched := w.rules[name]; touched {
+			next.Rules = r
+		}
+		next.Instances = merge(next.Instances, e, instanceKey)
+		if next.absent() {
 			w.d.services.delete(name)
 			w.d.known.remove(KindService, name)
 		} else {
+			next.named()
 			w.d.known.add(KindService, name)
-			w.d.services.store(name, &Service{Name: list[0].Service.Name, Instances: list, Index: index})
+			w.d.services.store(name, next)
 		}
 		w.d.told.tell(KindService, name)
 	}

@@ -11,9 +11,12 @@ func (s *Service) changes() []catalog.Change {
 	if s == nil {
 		return nil
 	}
-	out := make([]catalog.Change, len(s.Instances))
+	out := make([]catalog.Change, len(s.Instances), len(s.Instances)+1)
 	for i, inst := range s.Instances {
 		out[i] = catalog.Change{Op: catalog.InstanceSet, Instance: inst}
+	}
+	if s.Rules != nil {
+		out = append(out, s.Rules.change(s.Name))
 	}
 	return out
 }
@@ -45,6 +48,9 @@ func goneInstance(i *catalog.Instance) catalog.Change {
 // told by their pointers.
 func difference(old, now *Service) []catalog.Change {
 	var out []catalog.Change
+	if old.Rules != now.Rules {
+		out = append(out, now.Rules.change(now.Name))
+	}
 	a, b := old.Instances, now.Instances
 	for len(a) > 0 && len(b) > 0 {
 		if a[0] == b[0] {
@@ -76,6 +82,10 @@ func difference(old, now *Service) []catalog.Change {
 func pick(now *Service, keys map[key]struct{}) []catalog.Change {
 	out := make([]catalog.Change, 0, len(keys))
 	for k := range keys {
+		if k == (key{}) {
+			out = append(out, now.Rules.change(now.Name))
+			continue
+		}
 		at, found := slices.BinarySearchFunc(now.Instances, k, func(i *catalog.Instance, k key) int { return instanceKey(i).compare(k) })
 		if found {
 			out = append(out, catalog.Change{Op: catalog.InstanceSet, Instance: now.Instances[at]})
@@ -135,6 +145,9 @@ func weigh(c catalog.Change) int {
 		for _, check := range i.Checks {
 			n += weighCheck(check)
 		}
+	}
+	if c.Resolver != nil {
+		n += weighResolver(c.Resolver)
 	}
 	return n
 }

@@ -12,8 +12,9 @@ import (
 
 // Service is what is known of one service name. It is never changed.
 type Service struct {
-	Name      string              // as the first instance spells it
-	Instances []*catalog.Instance // at least one; by node name, then service ID
+	Name      string              // as the first instance spells it, else its resolver
+	Instances []*catalog.Instance // by node name, then service ID; at least one, but for a service that has rules
+	Rules     *Rules              // whose instances the name stands for; nil: these
 	Index     uint64              // of the batch that last changed it
 }
 

@@ -41,6 +41,8 @@ type FeedDeps struct {
 	Origin func() (cluster string, epoch uint64)
 	// LeaderAge is how long ago this server heard of a leader; 0 on the leader.
 	LeaderAge func() time.Duration
+	// Judge tells what followers may see; nil: all of them see all. It may take its time.
+	Judge Judge
 }
 
 // Feed offers a directory to followers elsewhere. It stands between the writer
@@ -61,6 +63,7 @@ type Feed struct {
 	followers map[Subject]map[*follow]struct{}
 	sessions  map[*feedSession]struct{}
 	waiting   map[*feedSession]struct{} // those that wait for us to catch up
+	judged    uint64                    // how often it has been found out anew who may see what
 	closed    bool
 }
 
@@ -148,6 +151,10 @@ func (f *Feed) touch(b catalog.Batch) *touched {
 			if c.Op == catalog.InstanceSet {
 				f.touchInstance(t, c.Instance)
 			}
+		case catalog.ResolverSet, catalog.ResolverGone:
+			s := Subject{KindService, catalog.Fold(c.Resolver.Service)}
+			f.note(t, s)
+			t.members = append(t.members, member{service: s.Name})
 		}
 	}
 	return t

@@ -33,7 +33,7 @@ func (r *Record) Sound() bool {
 		return false
 	}
 	for _, c := range r.Changes {
-		if !sound(c) || !belongs(c, r.Subject) || c.Op != catalog.NodeSet && c.Op != catalog.InstanceSet {
+		if !sound(c) || !belongs(c, r.Subject) || c.Op != catalog.NodeSet && c.Op != catalog.InstanceSet && c.Op != catalog.ResolverSet {
 			return false
 		}
 	}

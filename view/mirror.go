@@ -19,6 +19,7 @@ import (
 type MirrorConfig struct {
 	Datacenter string
 	Secret     string        // the token (ACL) in whose name names are followed
+	Guarded    bool          // what is known is handed on only to who follows in the name of the same token
 	Wait       time.Duration // how long a question waits for what is not known yet
 	Heartbeat  time.Duration // how often the servers send one
 	StaleAfter time.Duration // how old what is known may be before it is called stale

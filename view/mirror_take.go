@@ -157,6 +157,9 @@ func (en *entry) join(e Event, limit int) (*Event, error) {
 func belongs(c catalog.Change, s Subject) bool {
 	switch s.Kind {
 	case KindService:
+		if c.Resolver != nil {
+			return catalog.EqualFold(c.Resolver.Service, s.Name)
+		}
 		return c.Instance != nil && catalog.EqualFold(c.Instance.Service.Name, s.Name)
 	case KindNode:
 		return c.Node != nil && catalog.EqualFold(c.Node.Name, s.Name)
@@ -252,17 +255,7 @@ func (h *held) next(e *Event, l *link, asOf time.Time) *held {
 	}
 	switch e.Subject.Kind {
 	case KindService:
-		var old []*catalog.Instance
-		if h.service != nil {
-			old = h.service.Instances
-		}
-		list := nextList(old, e, func(c catalog.Change) *catalog.Instance { return c.Instance }, instanceKey)
-		if len(list) > 0 {
-			now.service = &Service{Name: list[0].Service.Name, Instances: list, Index: e.Token.Index}
-			if slices.Equal(old, list) {
-				now.service = h.service
-			}
-		}
+		now.service = h.service.next(e)
 	case KindNode:
 		for _, c := range e.Changes {
 			if now.node = nil; c.Op == catalog.NodeSet {

@@ -44,6 +44,9 @@ func stateOf(s *view.Service, n *view.Node, a *view.Address) string {
 		for _, i := range s.Instances {
 			out = append(out, inst(i))
 		}
+		if s.Rules != nil {
+			out = append(out, s.Rules.Service+" is "+s.Rules.DefaultSubset)
+		}
 	}
 	if n != nil {
 		out = append(out, fmt.Sprint(n.Node.Name, n.Node.Address, n.Node.Meta))
@@ -91,7 +94,7 @@ func (x *model) batch() catalog.Batch {
 	b := catalog.Batch{Index: x.index}
 	for range 1 + x.r.IntN(4) {
 		nodeName, id := fmt.Sprintf("n%d", x.r.IntN(modelNodes)), fmt.Sprint(x.r.IntN(3))
-		switch x.r.IntN(10) {
+		switch x.r.IntN(12) {
 		case 0:
 			b.Changes = append(b.Changes, goneNode(nodeName))
 		case 1, 2:
@@ -100,6 +103,12 @@ func (x *model) batch() catalog.Batch {
 			b.Changes = append(b.Changes, c)
 		case 3, 4, 5:
 			b.Changes = append(b.Changes, gone(nodeName, id))
+		case 10:
+			r := &catalog.Resolver{Service: fmt.Sprintf("S%d", x.r.IntN(modelNames)), DefaultSubset: fmt.Sprint(x.index, len(b.Changes))}
+			b.Changes = append(b.Changes, catalog.Change{Op: catalog.ResolverSet, Resolver: r})
+		case 11:
+			r := &catalog.Resolver{Service: fmt.Sprintf("s%d", x.r.IntN(modelNames))}
+			b.Changes = append(b.Changes, catalog.Change{Op: catalog.ResolverGone, Resolver: r})
 		default:
 			c := set(nodeName, id, fmt.Sprintf("s%d", x.r.IntN(modelNames)), "")
 			if x.r.IntN(2) == 0 {

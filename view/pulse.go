@@ -31,7 +31,8 @@ type Pulsing interface {
 	OnChange(told func(datacenter string, s Subject))
 }
 
-// localSession is that of a Local: it is fed by its own process.
+// localSession is that of a Local: it is fed by its own process. A guarded one begins
+// another whenever it may show something else.
 const localSession = 1
 
 // listeners are who is told of changes. They are never changed, but replaced.
@@ -82,8 +83,9 @@ func (d *Directory) OnChange(told func(Subject)) {
 
 // Pulse implements Pulsing.
 func (l *Local) Pulse(datacenter string) Pulse {
-	st, err := l.state(datacenter)
-	if err != nil {
+	g := l.seen()
+	st, err := l.state(datacenter, g.session)
+	if err != nil || g.err != nil {
 		return Pulse{}
 	}
 	return Pulse{Index: st.Index, Session: st.Session}
@@ -91,7 +93,7 @@ func (l *Local) Pulse(datacenter string) Pulse {
 
 // Lacks implements Pulsing.
 func (l *Local) Lacks(datacenter string, k Kind, name []byte) bool {
-	return l.dir.Ready() && l.own(datacenter) && l.dir.known.lacks(k, name)
+	return l.dir.Ready() && l.own(datacenter) && l.seen().err == nil && l.dir.known.lacks(k, name)
 }
 
 // OnChange implements Pulsing.

@@ -41,6 +41,9 @@ func (s *relaySession) Send(a Ask) error {
 	if a.Stop {
 		return nil
 	}
+	if m.cfg.Guarded && a.Secret != m.cfg.Secret {
+		return s.end(Event{Subject: a.Subject, Seq: a.Seq, End: EndDenied})
+	}
 	if len(s.follows) >= s.cfg.Subjects {
 		return s.end(Event{Subject: a.Subject, Seq: a.Seq, End: EndLimit})
 	}

@@ -19,11 +19,11 @@ type ringEntry struct {
 	added, removed []uint64 // of the name index
 }
 
-// member is an instance of a service that a batch touched. A list of them, not
+// member is an instance of a service, or its rules, that a batch touched. A list of them, not
 // maps: there is mostly one, and a small map takes ten times as much.
 type member struct {
 	service string // folded
-	key     key
+	key     key    // empty: the service's rules
 }
 
 func (e *ringEntry) bytes() int {

@@ -28,6 +28,9 @@ type follow struct {
 	told
 	session *feedSession
 	gone    bool // no longer followed
+	secret  string
+	sight   Sight
+	revised bool // what was told before is to be told anew, since the sight is another one
 	service *Service
 	index   uint64 // what of the name index has been told
 }
@@ -35,8 +38,14 @@ type follow struct {
 // Send takes an Ask.
 func (s *feedSession) Send(a Ask) error {
 	f := s.feed
+	sight, judged, err := s.sightOf(a)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for err == nil && judged != f.judged { // it may be another one now
+		f.mu.Unlock()
+		sight, judged, err = s.sightOf(a)
+		f.mu.Lock()
+	}
 	if _, open := f.sessions[s]; !open {
 		return s.cause()
 	}
@@ -49,10 +58,13 @@ func (s *feedSession) Send(a Ask) error {
 	if a.Stop {
 		return nil
 	}
+	if err != nil {
+		return s.end(Event{Subject: a.Subject, Seq: a.Seq, End: endOf(err)})
+	}
 	if len(s.follows) >= f.cfg.Subjects {
 		return s.end(Event{Subject: a.Subject, Seq: a.Seq, End: EndLimit})
 	}
-	fl := &follow{told: told{subject: a.Subject, seq: a.Seq, from: a.From, whole: a.Whole}, session: s}
+	fl := &follow{told: told{subject: a.Subject, seq: a.Seq, from: a.From, whole: a.Whole}, session: s, secret: a.Secret, sight: sight}
 	s.follows[a.Subject] = fl
 	if f.followers[a.Subject] == nil {
 		f.followers[a.Subject] = map[*follow]struct{}{}
@@ -64,6 +76,17 @@ func (s *feedSession) Send(a Ask) error {
 		s.dirty(fl)
 	}
 	return nil
+}
+
+// sightOf finds out what an ask may see, and in which state of the rules. The feed
+// is not locked.
+func (s *feedSession) sightOf(a Ask) (sight Sight, judged uint64, err error) {
+	if a.Stop {
+		return sight, s.feed.rules(), nil
+	}
+	judged = s.feed.rules()
+	sight, err = s.feed.judge(s.ctx, a.Secret)
+	return sight, judged, err
 }
 
 // canAnswer reports whether the feed knows as much as the follower does.
@@ -133,6 +156,9 @@ func (s *feedSession) next() (e Event, again time.Time, err error) {
 	}
 	if fl, ok := s.take(); ok {
 		events := s.tell(fl)
+		if len(events) == 0 { // it has ended
+			return Event{}, now, nil
+		}
 		s.parts = events[1:]
 		return events[0], time.Time{}, nil
 	}
@@ -178,11 +204,15 @@ func (s *feedSession) retry(now time.Time) {
 func (s *feedSession) tell(fl *follow) []Event {
 	f := s.feed
 	e := Event{Subject: fl.subject, Seq: fl.seq, Token: f.life, LeaderAge: f.deps.LeaderAge()}
+	if s.mustForget(fl) {
+		s.deny(fl, EndDenied)
+		return nil
+	}
 	switch fl.subject.Kind {
 	case KindService:
 		s.tellService(fl, &e)
 	case KindNode:
-		n := f.dir.Node(fl.subject.Name)
+		n := fl.sight.node(f.dir.Node(fl.subject.Name))
 		if n == nil || fl.given || !s.upToDate(fl, n.Index) {
 			e.Reset = true
 			if n != nil {
@@ -192,7 +222,7 @@ func (s *feedSession) tell(fl *follow) []Event {
 	case KindAddress:
 		e.Reset = true
 		if a, ok := parseAddr(fl.subject.Name); ok {
-			e.Changes = f.dir.Address(a).changes()
+			e.Changes = fl.sight.address(f.dir.Address(a)).changes()
 		}
 	case KindIndex:
 		s.tellIndex(fl, &e)
@@ -201,10 +231,36 @@ func (s *feedSession) tell(fl *follow) []Event {
 	return split(e)
 }
 
+// mustForget reports whether a follower has been told something that it may not
+// see any more, or asks for what is shown only to those who may see all names.
+func (s *feedSession) mustForget(fl *follow) bool {
+	dir := s.feed.dir
+	switch {
+	case fl.sight.full():
+		return false
+	case fl.subject.Kind == KindIndex:
+		return true // its names are asked for one by one
+	case !fl.revised:
+		return false
+	}
+	fl.revised = false
+	switch fl.subject.Kind {
+	case KindService:
+		svc := dir.Service(fl.subject.Name)
+		return svc != nil && fl.sight.service(svc) == nil
+	case KindNode:
+		n := dir.Node(fl.subject.Name)
+		return n != nil && fl.sight.node(n) == nil
+	}
+	a, ok := parseAddr(fl.subject.Name)
+	return ok && dir.Address(a) != nil && fl.sight.address(dir.Address(a)) == nil
+}
+
 // returns reports whether a follower comes back with something that this life of
 // the catalog told it.
 func (s *feedSession) returns(fl *follow) bool {
-	return !fl.whole && fl.from.Cluster != "" && fl.from.sameLife(s.feed.life)
+	// What was told may have been less than may be seen now, where some is hidden.
+	return s.feed.deps.Judge == nil && !fl.whole && fl.from.Cluster != "" && fl.from.sameLife(s.feed.life)
 }
 
 // upToDate reports whether a returning follower has missed nothing of what last
@@ -215,7 +271,7 @@ func (s *feedSession) upToDate(fl *follow, index uint64) bool {
 
 func (s *feedSession) tellService(fl *follow, e *Event) {
 	f := s.feed
-	now := f.dir.Service(fl.subject.Name)
+	now := fl.sight.service(f.dir.Service(fl.subject.Name))
 	old := fl.service
 	fl.service = now
 	switch {

@@ -160,6 +160,8 @@ func sound(c catalog.Change) bool {
 	switch c.Op {
 	case catalog.NodeSet, catalog.NodeGone:
 		return c.Node != nil
+	case catalog.ResolverSet, catalog.ResolverGone:
+		return c.Resolver != nil
 	case catalog.InstanceSet, catalog.InstanceGone:
 		i := c.Instance
 		if i == nil || i.Node == nil || i.Service == nil {

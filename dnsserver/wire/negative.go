@@ -202,5 +202,6 @@ func (n *Negative) WriteSOA(msg []byte, q *Query, r *Reply, rcode int) (length i
 
 const (
 	rcodeNameError = 3
+	rcodeRefused   = 5
 	typeSOA        = 6
 )

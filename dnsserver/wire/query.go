@@ -203,10 +203,25 @@ func (q *Query) finish(msg []byte, at int, r *Reply) int {
 // Truncate turns the question at the start of msg into the reply that says no more
 // than that there is one, and returns its length, or 0 where it has no room.
 func (q *Query) Truncate(msg []byte, r *Reply, rcode int) int {
+	return q.short(msg, r, q.own(rcode)|FlagTC|uint16(rcode))
+}
+
+// Refuse turns the question at the start of msg into a refusal, as Truncate does.
+func (q *Query) Refuse(msg []byte, r *Reply) int { return q.short(msg, r, rcodeRefused) }
+
+// own is the flag of what is said of the zone itself.
+func (q *Query) own(rcode int) uint16 {
+	if rcode == rcodeRefused {
+		return 0
+	}
+	return FlagAA
+}
+
+func (q *Query) short(msg []byte, r *Reply, flags uint16) int {
 	if q.End+q.Tail() > len(msg) {
 		return 0
 	}
-	q.begin(msg, r, FlagAA|FlagTC|uint16(rcode), 0, 0, 0)
+	q.begin(msg, r, flags, 0, 0, 0)
 	return q.finish(msg, q.End, r)
 }
 

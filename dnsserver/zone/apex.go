@@ -1,11 +1,13 @@
 package zone
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/miekg/dns"
 
 	"consul.internal/catalog"
+	"consul.internal/view"
 )
 
 // maxNS is how many name servers are named at most: three records and their
@@ -71,6 +73,9 @@ func (q *query) servers() ([]*catalog.Instance, error) {
 // Servers whose names are no host names cannot be named in an NS record.
 func (q *query) nameservers() (ns, glue []dns.RR, err error) {
 	servers, err := q.servers()
+	if errors.Is(err, view.ErrNoSight) {
+		return nil, nil, nil // the zone is there, whoever may see its servers
+	}
 	if err != nil {
 		return nil, nil, err
 	}

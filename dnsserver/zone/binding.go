@@ -1,7 +1,9 @@
 package zone
 
 import (
+	"cmp"
 	"encoding/base64"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -45,10 +47,29 @@ func (n *Name) parsePort(labels []string) []string {
 // healthyOf returns the instances that a name is about and that may be answered.
 func healthyOf(q *query, svc *view.Service) []*catalog.Instance {
 	insts := q.z.healthy(svc, q.name.Tag)
-	if q.name.Port == 0 {
-		return insts
+	if q.name.Port != 0 {
+		insts = slices.DeleteFunc(insts, func(i *catalog.Instance) bool { return q.port(i) != int(q.name.Port) })
 	}
-	return slices.DeleteFunc(insts, func(i *catalog.Instance) bool { return q.port(i) != int(q.name.Port) })
+	nearestFirst(q, insts)
+	return insts
+}
+
+// nearestFirst puts the instances of the own datacenter in order, if that is wished.
+func nearestFirst(q *query, insts []*catalog.Instance) {
+	if q.z.opt.Near == nil || len(insts) < 2 || q.z.Remote(q.name) {
+		return
+	}
+	near := q.z.opt.Near()
+	if near == nil {
+		return
+	}
+	distance := func(i *catalog.Instance) float64 {
+		if d, known := near(catalog.Fold(i.Node.Name)); known {
+			return d
+		}
+		return math.Inf(1)
+	}
+	slices.SortStableFunc(insts, func(a, b *catalog.Instance) int { return cmp.Compare(distance(a), distance(b)) })
 }
 
 // bindings answers with an SVCB or HTTPS record for each instance that says how it

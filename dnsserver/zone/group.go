@@ -35,15 +35,19 @@ func (q *query) grouped() ([]string, bool) {
 // found is what one datacenter has of a service.
 type found struct {
 	datacenter string
+	away       bool // a redirect led there from another one
+	rules      *view.Rules
+	subset     string              // that the instances are of
 	instances  []*catalog.Instance // healthy
-	state      view.State
+	state      view.State          // Stale alone
 	err        error
 }
 
 // everywhere answers for a service's name in several datacenters. They are asked
 // at the same time, and those that cannot tell are left out.
 func (q *query) everywhere(datacenters []string) Reply {
-	here := q.lookIn(datacenters[0])
+	lookIn := func(dc string) found { return q.look(q.ctx, dc, q.name.Label, "") }
+	here := lookIn(datacenters[0])
 	if q.name.Datacenter == labelAny && len(here.instances) > 0 {
 		return q.of(here)
 	}
@@ -51,7 +55,7 @@ func (q *query) everywhere(datacenters []string) Reply {
 	all[0] = here
 	var wg sync.WaitGroup
 	for i, dc := range datacenters[1:] {
-		wg.Go(func() { all[i+1] = q.lookIn(dc) })
+		wg.Go(func() { all[i+1] = lookIn(dc) })
 	}
 	wg.Wait()
 	var some []Reply
@@ -79,21 +83,9 @@ func (q *query) everywhere(datacenters []string) Reply {
 	return q.union(some)
 }
 
-// lookIn looks for healthy instances in one datacenter. It changes nothing of the
-// query, so that several can go on at once.
-func (q *query) lookIn(dc string) found {
-	f := found{datacenter: dc}
-	var svc *view.Service
-	svc, f.state, f.err = q.z.src.Service(q.ctx, dc, q.name.Label)
-	if f.err == nil {
-		f.instances = healthyOf(q, svc)
-	}
-	return f
-}
-
 // of answers with the instances of one datacenter.
 func (q *query) of(f found) Reply {
-	sub := &query{z: q.z, ctx: q.ctx, name: q.name, qtype: q.qtype, client: q.client, chain: q.chain}
+	sub := &query{z: q.z, ctx: q.ctx, far: q.far, name: q.name, qtype: q.qtype, client: q.client, chain: q.chain}
 	sub.name.Datacenter = catalog.Fold(f.datacenter)
 	sub.note(f.state)
 	r := sub.endpoints(f.instances, ttlOf(f.instances, q.z.ttls.of(q.name.Label)))

@@ -29,14 +29,23 @@ type Options struct {
 	SOA           SOA
 	OnlyPassing   bool // leave out instances in state warning too
 	ARecordLimit  int  // most addresses of a service in an answer; 0 is all
+	Whole         bool // all instances, whatever limit their definition sets
 	NodeMetaTXT   bool // node metadata as TXT in the additional section
 	TranslateWANs bool // answer WAN addresses for other datacenters
+	// LocalTimeout bounds what a name takes as long as it does not lead to another
+	// datacenter; 0 is that only the context does.
+	LocalTimeout time.Duration
 	// Datacenters lists all that are known, the nearest first; nil is that there is
 	// only the own one.
 	Datacenters func() []string
 	// Services lists the names of the own datacenter's services, which may be behind
 	// what is; nil is that they are not told.
 	Services func(context.Context) (names []string, stale bool, err error)
+	// Near tells how far the nodes of the own datacenter are, by folded name; the
+	// instances of a service are answered in that order, those that are as far, or of
+	// which it is not known, in a random one. nil, and a function that is nil, is that
+	// all are random.
+	Near func() func(node string) (distance float64, known bool)
 	// Execute executes prepared queries; nil is that there are none.
 	Execute Execute
 }

@@ -65,7 +65,9 @@ func (q *query) prepared() Reply {
 
 // endpoints answers with instances, in their order.
 func (q *query) endpoints(insts []*catalog.Instance, ttl uint32) Reply {
-	q.limit = limitOf(insts)
+	if !q.z.opt.Whole {
+		q.limit = limitOf(insts)
+	}
 	if q.name.Port != 0 && !isBinding(q.qtype) {
 		return q.nodata()
 	}

@@ -16,16 +16,16 @@ func (q *query) service() Reply {
 	if all, several := q.grouped(); several {
 		return q.everywhere(all)
 	}
-	svc, st, err := q.z.src.Service(q.ctx, q.name.Datacenter, q.name.Label)
-	if err != nil {
-		return q.failed(err)
+	f := resolved(q)
+	if f.err != nil {
+		return q.failed(f.err)
 	}
-	q.note(st)
-	insts := healthyOf(q, svc)
-	if len(insts) == 0 {
+	q.note(f.state)
+	if len(f.instances) == 0 {
 		return q.missing()
 	}
-	return q.endpoints(insts, ttlOf(insts, q.z.ttls.of(q.name.Label)))
+	q.name.Datacenter = f.datacenter // where the instances are
+	return q.endpoints(f.instances, ttlOf(f.instances, q.z.ttls.of(q.name.Label)))
 }
 
 // serviceText gives the metadata of instances, what several say being said once.
@@ -163,7 +163,7 @@ func (q *query) follow(target string, qtype uint16, chain int, ttl uint32) ([]dn
 	default:
 		return nil, endOpen
 	}
-	sub := &query{z: q.z, ctx: q.ctx, name: name, qtype: qtype, chain: chain}
+	sub := &query{z: q.z, ctx: q.ctx, far: q.far, name: name, qtype: qtype, chain: chain}
 	r := sub.answer()
 	if r.Rcode != dns.RcodeSuccess {
 		return nil, endOpen

@@ -91,7 +91,12 @@ func (z *Zone) AnswerTo(ctx context.Context, name Name, qtype uint16, client net
 	if qtype == dns.TypeAXFR {
 		return Reply{Rcode: dns.RcodeNotImplemented, Authoritative: true}
 	}
-	q := &query{z: z, ctx: ctx, name: name, qtype: qtype, client: client, chain: maxChain}
+	q := &query{z: z, ctx: ctx, far: ctx, name: name, qtype: qtype, client: client, chain: maxChain}
+	if limit := z.opt.LocalTimeout; limit > 0 && name.Kind != Query && !z.Remote(name) {
+		near, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		q.ctx = near
+	}
 	r := q.answer()
 	r.Scoped = name.Kind == Query
 	r.Authoritative = true // also of a failure, as resolvers know it from here
@@ -112,6 +117,7 @@ const maxChain = 3
 type query struct {
 	z      *Zone
 	ctx    context.Context
+	far    context.Context // for what another datacenter has of it
 	name   Name
 	qtype  uint16
 	client netip.Addr // invalid if not known

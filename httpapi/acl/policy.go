@@ -2,7 +2,6 @@ package acl
 
 import (
 	"net/http"
-	"time"
 
 	"consul.internal/acl"
 	"consul.internal/httpapi/edge"
@@ -154,15 +153,11 @@ func (a handlers) preview(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return in.Policy(), nil
 }
 
-// replicationStatus is how copying from the primary datacenter goes.
-type replicationStatus struct {
-	Enabled, Running                                           bool
-	SourceDatacenter, ReplicationType                          string
-	ReplicatedIndex, ReplicatedRoleIndex, ReplicatedTokenIndex uint64
-	LastSuccess, LastError                                     time.Time
-	LastErrorMessage                                           string
-}
-
-func (a handlers) replication(http.ResponseWriter, *http.Request) (any, error) {
-	return replicationStatus{}, nil // nothing is copied
+// replication answers how copying from the primary datacenter goes.
+func (a handlers) replication(_ http.ResponseWriter, r *http.Request) (any, error) {
+	out, err := rpc.Call(r.Context(), a.Caller, rpc.ACLReplication, &rpc.ACLReplicationRequest{Target: edge.Target(r)})
+	if err != nil {
+		return nil, failed(err)
+	}
+	return out, nil
 }

@@ -50,7 +50,7 @@ func StatusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	}
 	kind := fault.Of(err)
-	if _, ok := errors.AsType[remoteError](err); ok && kind != fault.Denied && kind != fault.RateLimited {
+	if _, ok := errors.AsType[remoteError](err); ok && kind != fault.Denied && kind != fault.RateLimited && kind != fault.Overloaded {
 		return http.StatusInternalServerError
 	}
 	switch kind {
@@ -64,6 +64,8 @@ func StatusOf(err error) int {
 		return http.StatusConflict
 	case fault.RateLimited:
 		return http.StatusTooManyRequests
+	case fault.Overloaded:
+		return http.StatusServiceUnavailable
 	default: // no leader, no route, unavailable, unknown outcome: as clients know it
 		return http.StatusInternalServerError
 	}

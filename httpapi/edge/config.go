@@ -35,4 +35,6 @@ type Base struct {
 	Caller rpc.Caller
 	// Settings gives those of the moment.
 	Settings func() Settings
+	// Guard knows who bears a token; nil = there is no access control.
+	Guard Guard
 }

@@ -14,8 +14,8 @@ import (
 	"consul.internal/rpc"
 )
 
-// Token is the secret that a request carries: parameter, header, or bearer.
-func Token(r *http.Request) string {
+// OwnToken is the secret that a request brings: parameter, header, or bearer.
+func OwnToken(r *http.Request) string {
 	if t := r.URL.Query().Get("token"); t != "" {
 		return t
 	}
@@ -98,6 +98,9 @@ func SetMeta(w http.ResponseWriter, r *http.Request, m *rpc.ReadMeta) {
 	h.Set("X-Consul-Knownleader", strconv.FormatBool(m.KnownLeader))
 	h.Set("X-Consul-Lastcontact", strconv.FormatInt(m.LastContact.Milliseconds(), 10))
 	h.Set("X-Consul-Effective-Consistency", m.Consistency.String())
+	if m.Filtered {
+		h.Set("X-Consul-Results-Filtered-By-Acls", "true")
+	}
 	if r.URL.Query().Has("cached") {
 		// Memory is kept up to date by push, so that there is no miss, and an age
 		// only while nobody pushes.

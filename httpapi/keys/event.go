@@ -3,8 +3,10 @@ package keys
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 
+	"consul.internal/acl"
 	"consul.internal/httpapi/edge"
 	"consul.internal/kv"
 	"consul.internal/rpc"
@@ -50,12 +52,24 @@ func (s eventAPI) list(w http.ResponseWriter, r *http.Request) (any, error) {
 			(want.ServiceFilter == "" || e.ServiceFilter == want.ServiceFilter) && (want.TagFilter == "" || e.TagFilter == want.TagFilter)
 	}
 	index, out := uint64(1), []*kv.Event(nil)
+	who, err := s.Who(r)
+	if err != nil {
+		return nil, err
+	}
 	if s.events != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), opts.MaxWait)
 		defer cancel()
 		index, out = s.events.List(ctx, q.Get("name"), pass, opts.MinIndex)
 		if err := r.Context().Err(); err != nil {
 			return nil, edge.Remote(err)
+		}
+		if who, err = s.Who(r); err != nil { // the wait may have been long
+			return nil, err
+		}
+		all := len(out)
+		out = slices.DeleteFunc(out, func(e *kv.Event) bool { return !who.Allowed(acl.Event, e.Name, acl.Read) })
+		if len(out) < all {
+			edge.SetFiltered(w, who)
 		}
 	}
 	w.Header().Set("X-Consul-Index", strconv.FormatUint(index, 10))

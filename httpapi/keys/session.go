@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"time"
 
@@ -31,9 +32,16 @@ func (d *delay) UnmarshalJSON(raw []byte) error {
 	switch v := v.(type) {
 	case nil: // as it was
 	case float64:
-		if *d = delay(v); v < fewSeconds {
-			*d = delay(v * float64(time.Second))
+		if v < fewSeconds {
+			v *= float64(time.Second)
 		}
+		switch { // what no int64 holds is too long, or too short, in any case
+		case v >= math.MaxInt64:
+			v = float64(kv.MaxLockDelay)
+		case v < math.MinInt64:
+			v = -1
+		}
+		*d = delay(v)
 	case string:
 		parsed, err := time.ParseDuration(v)
 		if err != nil {

@@ -11,12 +11,14 @@ import (
 	"strings"
 
 	"consul.internal/dnsserver"
+	"consul.internal/dnsserver/observe"
 	"consul.internal/httpapi/edge"
 )
 
 // Server answers DNS.
 type Server interface {
 	Message(query []byte, from netip.Addr) (reply []byte, ttl uint32)
+	Top(n int) observe.Summary
 	Explain(ctx context.Context, name, qtype string, from netip.Addr) (*dnsserver.Explanation, error)
 }
 
@@ -126,4 +128,28 @@ func (a handlers) explain(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, edge.BadRequest("Missing name")
 	}
 	return a.dns.Explain(r.Context(), name, cmp.Or(qtype, "A"), from(r))
+}
+
+const (
+	defaultTop = 20
+	// maxTop is what the server tells apart in any case.
+	maxTop = 1000
+)
+
+// Top tells what is asked for most, ?n of it. Who may know is for the caller to say.
+func Top(dns Server) edge.Handler {
+	a := handlers{dns}
+	return func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		if err := a.off(); err != nil {
+			return nil, err
+		}
+		n := defaultTop
+		if text := r.URL.Query().Get("n"); text != "" {
+			var err error
+			if n, err = strconv.Atoi(text); err != nil || n < 1 || n > maxTop {
+				return nil, edge.BadRequest("?n is a number from 1 to " + strconv.Itoa(maxTop))
+			}
+		}
+		return dns.Top(n), nil
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"consul.internal/dnsserver"
+	"consul.internal/dnsserver/observe"
 	"consul.internal/httpapi/edge"
 )
 
@@ -23,6 +24,10 @@ func (echo) Message(q []byte, from netip.Addr) ([]byte, uint32) {
 		return nil, 0
 	}
 	return q, 7
+}
+
+func (echo) Top(n int) observe.Summary {
+	return observe.Summary{Questions: uint64(n), Names: []observe.Count{}}
 }
 
 func (echo) Explain(_ context.Context, name, qtype string, _ netip.Addr) (*dnsserver.Explanation, error) {

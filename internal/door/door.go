@@ -1,36 +1,87 @@
 // Package door limits who may stand at a listener: so many connections in all,
-// and so many from one address, refused before the first byte is read.
+// and so many from one address, refused before the first byte is read. Where a
+// protocol tells which of its connections are at work, those that only wait can
+// give way to newcomers and are bounded in what they make the process remember.
 //
-// It does not look at what is said on a connection; deadlines belong to the
-// protocol behind the door.
+// It also has the rates at which something may be asked for, in all and by each
+// source. It does not look at what is said on a connection; deadlines belong to
+// the protocol behind the door.
 package door
 
 import (
+	"container/list"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+
+	"consul.internal/internal/fault"
 )
 
-// Limits of one listener. Zero means no limit.
+// Limits of one door. Zero means no limit.
 type Limits struct {
 	Total      int
 	PerAddress int
+	// Replace lets the connection that has waited longest give way when Total is
+	// reached, instead of the newcomer. The protocol must tell of its work by Busy.
+	Replace bool
+	// WaitingBytes bounds what has been read on all connections that wait.
+	WaitingBytes int64
 }
 
-// Limit wraps l. A connection above a limit is closed at once and counted, and
-// Accept goes on with the next one.
+// fairShare is what each waiting connection may send whatever the others do: an
+// ordinary request's header, so that a flood ends nobody but who is part of it.
+const fairShare = 8 << 10
+
+// Door has one set of limits for one or several listeners.
+type Door struct {
+	refused func(net.Conn, netip.Addr)
+	held    atomic.Int64 // bytes read by connections that wait
+	bytes   atomic.Int64 // limits.WaitingBytes
+
+	mu      sync.Mutex
+	limits  Limits
+	total   int
+	byAddr  map[netip.Addr]int
+	waiting list.List // of *Conn, the one that has waited longest first
+}
+
+// New makes a door. refused is told of a connection above a limit and closes it;
+// it must not block. nil = it is closed without a word.
+func New(limits Limits, refused func(net.Conn, netip.Addr)) *Door {
+	if refused == nil {
+		refused = func(c net.Conn, _ netip.Addr) { _ = c.Close() } // there is nobody to tell
+	}
+	d := &Door{refused: refused, byAddr: map[netip.Addr]int{}}
+	d.SetLimits(limits)
+	return d
+}
+
+// SetLimits changes the limits for those who come from now on.
+func (d *Door) SetLimits(l Limits) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.limits = l
+	d.bytes.Store(l.WaitingBytes)
+}
+
+// Listen wraps l. Accept goes on with the next connection after one above a limit.
+func (d *Door) Listen(l net.Listener) net.Listener { return &listener{Listener: l, door: d} }
+
+// Limit wraps l with limits of its own. A connection above one is closed at once
+// and counted.
 func Limit(l net.Listener, limits Limits, refused func(addr netip.Addr)) net.Listener {
-	return &listener{Listener: l, limits: limits, refused: refused, byAddr: map[netip.Addr]int{}}
+	return New(limits, func(c net.Conn, a netip.Addr) {
+		_ = c.Close() // refused: there is nobody to tell
+		if refused != nil {
+			refused(a)
+		}
+	}).Listen(l)
 }
 
 type listener struct {
 	net.Listener
-	limits  Limits
-	refused func(netip.Addr)
-
-	mu     sync.Mutex
-	total  int
-	byAddr map[netip.Addr]int
+	door *Door
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -39,13 +90,8 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		addr := remote(c)
-		if l.enter(addr) {
-			return &conn{Conn: c, leave: sync.OnceFunc(func() { l.leave(addr) })}, nil
-		}
-		_ = c.Close() // refused: there is nobody to tell
-		if l.refused != nil {
-			l.refused(addr)
+		if in := l.door.enter(c); in != nil {
+			return in, nil
 		}
 	}
 }
@@ -58,36 +104,144 @@ func remote(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-func (l *listener) enter(addr netip.Addr) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.limits.Total > 0 && l.total >= l.limits.Total {
-		return false
+// enter lets a connection in, or gives it to refused and returns nil.
+func (d *Door) enter(raw net.Conn) *Conn {
+	c := &Conn{Conn: raw, door: d, addr: remote(raw)}
+	d.mu.Lock()
+	l := d.limits
+	ok := !c.addr.IsValid() || l.PerAddress <= 0 || d.byAddr[c.addr] < l.PerAddress
+	var gone *Conn
+	if ok && l.Total > 0 && d.total >= l.Total {
+		if first := d.waiting.Front(); l.Replace && first != nil {
+			gone = first.Value.(*Conn)
+			d.leave(gone)
+		} else {
+			ok = false
+		}
 	}
-	if addr.IsValid() && l.limits.PerAddress > 0 && l.byAddr[addr] >= l.limits.PerAddress {
-		return false
+	if ok {
+		d.total++
+		d.byAddr[c.addr]++
+		if l.Replace {
+			c.place = d.waiting.PushBack(c)
+		}
 	}
-	l.total++
-	l.byAddr[addr]++
-	return true
+	d.mu.Unlock()
+	if gone != nil {
+		_ = gone.Conn.Close() // whoever serves it sees that
+	}
+	if !ok {
+		d.refused(raw, c.addr)
+		return nil
+	}
+	c.reads.Store(true)
+	return c
 }
 
-func (l *listener) leave(addr netip.Addr) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.total--
-	if l.byAddr[addr]--; l.byAddr[addr] <= 0 {
-		delete(l.byAddr, addr)
+// leave gives a connection's place back. d.mu is held.
+func (d *Door) leave(c *Conn) {
+	if c.left {
+		return
+	}
+	c.left = true
+	d.work(c)
+	d.total--
+	if d.byAddr[c.addr]--; d.byAddr[c.addr] <= 0 {
+		delete(d.byAddr, c.addr)
 	}
 }
 
-type conn struct {
+// work takes a connection from those that wait. d.mu is held.
+func (d *Door) work(c *Conn) {
+	if c.place != nil {
+		d.waiting.Remove(c.place)
+		c.place = nil
+	}
+}
+
+// Conn is a connection that has been let in. It waits until Busy.
+type Conn struct {
 	net.Conn
-	leave func()
+	door  *Door
+	addr  netip.Addr
+	reads atomic.Bool  // what is read counts as of one that waits
+	held  atomic.Int64 // so read
+
+	place *list.Element // guarded by door.mu, as left
+	left  bool
 }
 
-func (c *conn) Close() error {
+// Of finds the Conn below c, which may have layers such as TLS over it; nil if
+// there is none.
+func Of(c net.Conn) *Conn {
+	for c != nil {
+		switch t := c.(type) {
+		case *Conn:
+			return t
+		case interface{ NetConn() net.Conn }:
+			c = t.NetConn()
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// Known says that a connection's request is known by its header: what is read from
+// here on is not counted as of one that waits. A nil Conn does nothing.
+func (c *Conn) Known() {
+	if c == nil {
+		return
+	}
+	c.reads.Store(false)
+	c.door.held.Add(-c.held.Swap(0))
+}
+
+// Busy says that a connection's request is there and worked on: it does not give
+// way to others now. A nil Conn does nothing.
+func (c *Conn) Busy() {
+	if c == nil {
+		return
+	}
+	c.Known()
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	c.door.work(c)
+}
+
+// Idle says that a connection waits again.
+func (c *Conn) Idle() {
+	if c == nil {
+		return
+	}
+	c.reads.Store(true)
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	if c.door.limits.Replace && !c.left && c.place == nil {
+		c.place = c.door.waiting.PushBack(c)
+	}
+}
+
+// Read counts what connections that wait make the process remember.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n <= 0 || !c.reads.Load() {
+		return n, err
+	}
+	mine := c.held.Add(int64(n))
+	all := c.door.held.Add(int64(n))
+	if limit := c.door.bytes.Load(); limit > 0 && all > limit && mine > fairShare {
+		return n, fault.Newf(fault.RateLimited, "too much is read from connections that have not finished a request")
+	}
+	return n, err
+}
+
+// Close gives the place back.
+func (c *Conn) Close() error {
 	err := c.Conn.Close()
-	c.leave()
+	c.Known()
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	c.door.leave(c)
 	return err
 }

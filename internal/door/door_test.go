@@ -1,12 +1,15 @@
 package door_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"consul.internal/internal/door"
+	"consul.internal/internal/fault"
 )
 
 func TestLimit(t *testing.T) {
@@ -61,4 +64,105 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// pipeListener hands out the ends that it is given.
+type pipeListener struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (l pipeListener) Accept() (net.Conn, error) { return <-l.conns, nil }
+
+// TestReplace: at the limit, who has waited longest gives way, and who works does not.
+func TestReplace(t *testing.T) {
+	refusals := 0
+	d := door.New(door.Limits{Total: 2, Replace: true}, func(c net.Conn, _ netip.Addr) {
+		refusals++
+		_ = c.Close()
+	})
+	in := pipeListener{conns: make(chan net.Conn, 1)}
+	l := d.Listen(in)
+	come := func() (far net.Conn, near *door.Conn) {
+		far, end := net.Pipe()
+		t.Cleanup(func() { _ = far.Close() })
+		in.conns <- end
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return far, door.Of(c)
+	}
+	open := func(far net.Conn) bool {
+		_ = far.SetReadDeadline(time.Now())
+		_, err := far.Read(make([]byte, 1))
+		return !errors.Is(err, io.EOF)
+	}
+	first, a := come()
+	second, b := come()
+	a.Busy()
+	third, c := come() // the second gives way
+	if !open(first) || open(second) || !open(third) {
+		t.Fatalf("open: %v %v %v", open(first), open(second), open(third))
+	}
+	_ = b.Close() // its place has gone already
+	a.Idle()
+	fourth, e := come() // the third has waited longer than the first
+	if !open(first) || open(third) || !open(fourth) {
+		t.Fatalf("open: %v %v %v", open(first), open(third), open(fourth))
+	}
+	_ = c.Close()
+	a.Busy()
+	e.Busy()
+	let := make(chan net.Conn)
+	go func() {
+		in, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+		}
+		let <- in
+	}()
+	far, end := net.Pipe()
+	in.conns <- end
+	if _, err := far.Read(make([]byte, 1)); err != io.EOF || refusals != 1 {
+		t.Errorf("a newcomer while all worked: %v, %d refused", err, refusals)
+	}
+	_ = a.Close()
+	_, end = net.Pipe()
+	in.conns <- end
+	_ = (<-let).Close()
+}
+
+// TestWaitingBytes: connections that wait share what may be remembered of them,
+// and whoever sends little is not hit.
+func TestWaitingBytes(t *testing.T) {
+	d := door.New(door.Limits{WaitingBytes: 20 << 10}, nil)
+	in := pipeListener{conns: make(chan net.Conn, 1)}
+	l := d.Listen(in)
+	read := func(n int) (*door.Conn, error) {
+		far, end := net.Pipe()
+		t.Cleanup(func() { _ = far.Close() })
+		in.conns <- end
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = far.Write(make([]byte, n)) }() // ends with the test's pipes
+		_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{io.LimitReader(c, int64(n))}, make([]byte, 1<<10))
+		return door.Of(c), err
+	}
+	big, err := read(15 << 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(15 << 10); !errors.Is(err, fault.RateLimited) {
+		t.Errorf("past the limit: %v", err)
+	}
+	if _, err := read(4 << 10); err != nil {
+		t.Errorf("one that sends little: %v", err)
+	}
+	big.Busy()
+	if _, err := read(9 << 10); err != nil && !errors.Is(err, fault.RateLimited) {
+		t.Errorf("after room was made: %v", err)
+	}
 }

@@ -28,6 +28,8 @@ const (
 	Unavailable Kind = "unavailable"
 	// RateLimited: too many requests; slow down.
 	RateLimited Kind = "rate limited"
+	// Overloaded: too many requests for the only one who could answer; slow down.
+	Overloaded Kind = "overloaded"
 	// Unknown: the outcome of a write is not known; it may or may not have happened.
 	Unknown Kind = "unknown outcome"
 )

@@ -50,6 +50,11 @@ func (r *Registry) PrometheusText() []byte {
 func (s *series) writeTo(b *bytes.Buffer, name string, now time.Time) {
 	s.mu.Lock()
 	value, total, count, recent := s.value, s.total, s.count, s.recent(now)
+	var counts *buckets
+	if s.buckets != nil {
+		c := *s.buckets
+		counts = &c
+	}
 	s.mu.Unlock()
 	labels := promLabels(s.labels)
 	switch s.kind {
@@ -67,6 +72,8 @@ func (s *series) writeTo(b *bytes.Buffer, name string, now time.Time) {
 		}
 		promLine(b, name+"_sum", labels, total)
 		promLine(b, name+"_count", labels, float64(count))
+	case histogram:
+		writeBuckets(b, name, labels, counts, total)
 	}
 }
 

@@ -15,10 +15,11 @@ const (
 	gauge kind = iota
 	counter
 	sample
+	histogram
 )
 
 func (k kind) String() string {
-	return [...]string{"gauge", "counter", "summary"}[k]
+	return [...]string{"gauge", "counter", "summary", "histogram"}[k]
 }
 
 // series is one name with one set of labels.
@@ -35,7 +36,8 @@ type series struct {
 	count   uint64  // of a sample since the start
 	touched time.Time
 	now     window
-	last    window // the one before now, if that directly follows it
+	last    window   // the one before now, if that directly follows it
+	buckets *buckets // of a histogram, once it has a value
 }
 
 // window is what one interval saw.

@@ -19,7 +19,7 @@ const codeBase = 1000
 func kinds() []fault.Kind {
 	return []fault.Kind{
 		"", fault.Invalid, fault.Denied, fault.NotFound, fault.Conflict, fault.NotLeader, fault.NoLeader,
-		fault.NoRoute, fault.Unavailable, fault.RateLimited, fault.Unknown,
+		fault.NoRoute, fault.Unavailable, fault.RateLimited, fault.Unknown, fault.Overloaded,
 	}
 }
 

@@ -2,10 +2,12 @@ package remote
 
 import (
 	"context"
+	"net"
 	"strconv"
 
 	"consul.internal/rpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 )
 
 // hopHeader carries the number of servers that a call has come to, this one included.
@@ -41,9 +43,14 @@ func outgoing(ctx context.Context) context.Context {
 	return ctx
 }
 
-// incoming takes the hop out of a call's headers. One that makes no sense is the
+// incoming takes the hop out of a call's headers, and notes who calls. One that makes no sense is the
 // last: it cannot be sent round in circles.
 func incoming(ctx context.Context) context.Context {
+	if p, ok := peer.FromContext(ctx); ok {
+		if at, ok := p.Addr.(*net.TCPAddr); ok {
+			ctx = rpc.WithSource(ctx, at.AddrPort().Addr().Unmap())
+		}
+	}
 	if dc := metadata.ValueFromIncomingContext(ctx, datacenterHeader); len(dc) > 0 {
 		ctx = rpc.ToDatacenter(ctx, dc[0])
 	}

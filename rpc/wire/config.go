@@ -35,6 +35,9 @@ const (
 	// tlsSlots is how many TLS handshakes, beyond those that one address may have,
 	// run at once; each may hold some 100 KiB of a stranger's bytes. Others wait.
 	tlsSlots = 256
+	// maxWaiting bounds what is read on all connections that have not shown yet what
+	// they are: some thousand TLS handshakes with certificates.
+	maxWaiting = 16 << 20
 	// acceptPause is waited after the listener failed, as when no file is left.
 	acceptPause = 100 * time.Millisecond
 	// keepIdle, keepInterval and keepCount find out within half a minute that a peer

@@ -25,6 +25,7 @@ type Mux struct {
 	deps  Deps
 	log   *zap.Logger // for what strangers cause: a few lines of a kind and no more
 	slots chan struct{}
+	door  *door.Door
 	raft  *Layer
 	calls *inbox
 	stats counts
@@ -51,7 +52,7 @@ const (
 	// loggedPer and loggedOf bound the lines about strangers to loggedOf of each
 	// kind within loggedPer: a flood must not fill the log.
 	loggedPer = 10 * time.Second
-	loggedOf  = 5
+	loggedOf  = 20
 )
 
 // New makes a Mux that does nothing yet.
@@ -72,6 +73,11 @@ func New(cfg Config, deps Deps) (*Mux, error) {
 	m.log = deps.Logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(c, loggedPer, loggedOf, 0)
 	}))
+	m.door = door.New(m.limits(cfg.ConnsPerAddress), func(c net.Conn, a netip.Addr) {
+		_ = c.Close() // there is nobody to tell
+		m.stats.limited.Add(1)
+		m.log.Warn("Connection refused: too many from this address or in all (limits.rpc_max_conns_per_client)", zap.Stringer("from", a))
+	})
 	m.ctx, m.cancel = context.WithCancelCause(context.Background())
 	m.calls = newInbox(m)
 	m.raft = &Layer{inbox: newInbox(m)}
@@ -93,13 +99,20 @@ func (m *Mux) Open(ctx context.Context) error {
 		_ = l.Close()
 		return errClosed
 	}
-	m.listener = door.Limit(l, door.Limits{Total: m.cfg.Conns, PerAddress: m.cfg.ConnsPerAddress}, func(a netip.Addr) {
-		m.stats.limited.Add(1)
-		m.log.Warn("Connection refused: too many from this address or in all (limits.rpc_max_conns_per_client)", zap.Stringer("from", a))
-	})
+	m.listener = m.door.Listen(l)
 	m.wg.Go(func() { m.accept(m.listener) })
 	return nil
 }
+
+// limits are those of the door. Who has not said what it is gives way when there
+// are too many; a TLS handshake is all that it may send.
+func (m *Mux) limits(perAddress int) door.Limits {
+	return door.Limits{Total: m.cfg.Conns, PerAddress: perAddress, Replace: true, WaitingBytes: maxWaiting}
+}
+
+// SetLimit changes how many connections one address may have, 0 = any number, for
+// those that come from now on.
+func (m *Mux) SetLimit(perAddress int) { m.door.SetLimits(m.limits(perAddress)) }
 
 // Close ends the port and what was not yet handed out, and waits. Connections
 // that were handed out belong to whoever took them.
@@ -172,6 +185,9 @@ func (m *Mux) serve(c net.Conn) {
 		err = out.SetDeadline(time.Time{})
 	}
 	m.leave(c)
+	if err == nil {
+		door.Of(out).Busy()
+	}
 	if err == nil && to.hand(ctx, out) {
 		m.stats.handed.Add(1)
 		return
@@ -308,6 +324,9 @@ type replay struct {
 	net.Conn
 	first []byte
 }
+
+// NetConn lets the connection below be found.
+func (r *replay) NetConn() net.Conn { return r.Conn }
 
 func (r *replay) Read(p []byte) (int, error) {
 	if len(r.first) > 0 && len(p) > 0 {

@@ -316,11 +316,17 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 		return nil
 	}
 	committed := l.committed()
-	sealed := make([]*raft.Log, len(logs))
+	copies, sealed := make([]raft.Log, len(logs)), make([]*raft.Log, len(logs))
+	size := 0
+	for _, log := range logs {
+		size += len(log.Extensions) + trailerSize
+	}
+	trails := make([]byte, 0, size)
 	for i, log := range logs {
-		c := *log
-		c.Extensions = trail(log, committed)
-		sealed[i] = &c
+		begin := len(trails)
+		trails = trail(trails, log, committed)
+		copies[i], sealed[i] = *log, &copies[i]
+		copies[i].Extensions = trails[begin:len(trails):len(trails)]
 		l.unshown.Note(log)
 	}
 	write := l.writing
@@ -472,8 +478,8 @@ func (l *Log) SegmentOf(index uint64) string {
 	return best
 }
 
-func trail(log *raft.Log, committed uint64) []byte {
-	b := make([]byte, 0, len(log.Extensions)+trailerSize)
+// trail appends what an entry's Extensions become.
+func trail(b []byte, log *raft.Log, committed uint64) []byte {
 	b = append(append(b, log.Extensions...), trailerVersion)
 	b = binary.LittleEndian.AppendUint64(b, committed)
 	return binary.LittleEndian.AppendUint32(b, checksum(log, committed, trailerVersion))

@@ -176,6 +176,9 @@ func newCodec(nesting int) (codec, error) {
 	return codec{enc, dec}, err
 }
 
+// LevelOf is the first level that has a type of commands.
+func (f *FSM) LevelOf(t Type) uint16 { return f.commands[t].level }
+
 // Encode makes a command for the log, and makes sure that it can be read back: a
 // command that cannot be would stop every server. So would one above the level
 // that all voters share, which is refused.

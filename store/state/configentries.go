@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/go-memdb"
 
+	"consul.internal/catalog"
 	"consul.internal/configentry"
 	"consul.internal/internal/fault"
 )
@@ -94,6 +95,9 @@ func (t ConfigWriter) Delete(kind, name string, cas *uint64, copied bool) (bool,
 func (t ConfigWriter) changed(kind, name string, copied bool) error {
 	t.raise(keyConfig)
 	t.raise(keyKind + kind)
+	if kind == configentry.KindServiceResolver {
+		t.resolvers.add(name)
+	}
 	if copied {
 		return nil
 	}
@@ -101,6 +105,16 @@ func (t ConfigWriter) changed(kind, name string, copied bool) error {
 		return fault.With(fault.Invalid, err)
 	}
 	return nil
+}
+
+// resolverChange says what became of a service's resolver; e is nil if it is gone.
+func resolverChange(e *configentry.Entry, service string) catalog.Change {
+	if e != nil {
+		if r := e.Names(); r != nil {
+			return catalog.Change{Op: catalog.ResolverSet, Resolver: r}
+		}
+	}
+	return catalog.Change{Op: catalog.ResolverGone, Resolver: &catalog.Resolver{Service: service}}
 }
 
 // configSet is the entries as the transaction has them.

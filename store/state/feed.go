@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/go-memdb"
 
 	"consul.internal/catalog"
+	"consul.internal/configentry"
 )
 
 // HoldFeed keeps all changes from the feed until ReleaseFeed tells it the whole
@@ -14,9 +15,14 @@ import (
 // no use for each. Both are called by the writer.
 func (s *State) HoldFeed() { s.held = true }
 
-// ReleaseFeed ends HoldFeed.
+// Foretell has a restore tell the catalog as soon as it is there, although the feed
+// is held: what comes after it in a snapshot, keys for the most part, can take a
+// hundred times as long. The batch has no index yet, and ReleaseFeed replaces it.
+func (s *State) Foretell() { s.foretell = s.held }
+
+// ReleaseFeed ends HoldFeed and Foretell.
 func (s *State) ReleaseFeed() {
-	s.held = false
+	s.held, s.foretell = false, false
 	if s.Index() > 0 {
 		s.tellAll()
 	}
@@ -24,14 +30,16 @@ func (s *State) ReleaseFeed() {
 
 func (s *State) tellAll() {
 	if !s.held {
-		s.feed(catalog.Batch{Index: s.Index(), Reset: true, Changes: s.everything()})
+		s.feed(catalog.Batch{Index: s.Index(), Reset: true, Changes: everything(s.read(nil))})
 	}
 }
 
+// Everything is the whole of what the feed tells, as it is now, for any goroutine.
+func (s *State) Everything() []catalog.Change { return everything(s.read(nil)) }
+
 // everything is the whole state as changes. Nodes, services and checks are each
 // in the order of node, then service ID, so one walk over all joins them.
-func (s *State) everything() []catalog.Change {
-	tx := s.read(nil)
+func everything(tx *memdb.Txn) []catalog.Change {
 	rows := newWalk[*serviceRow](tx, tableServices, primary)
 	checks := newWalk[*catalog.Check](tx, tableChecks, byTarget)
 	var changes, instances []catalog.Change
@@ -45,7 +53,13 @@ func (s *State) everything() []catalog.Change {
 			rows.next()
 		}
 	}
-	return append(changes, instances...)
+	changes = append(changes, instances...)
+	for e := range under[*configentry.Entry](tx, tableConfig, primary, joined(configentry.KindServiceResolver)) {
+		if c := resolverChange(e, e.Name); c.Op == catalog.ResolverSet {
+			changes = append(changes, c)
+		}
+	}
+	return changes
 }
 
 // checksAt iterates the checks of a node and service ID, passing over those

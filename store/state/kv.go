@@ -82,17 +82,7 @@ func (r Keys) List(ws memdb.WatchSet, prefix string) (uint64, []*kv.Entry) {
 // prefix is left out, so that each such branch is there once; "" is no separator.
 func (r Keys) Names(ws memdb.WatchSet, prefix, separator string) (uint64, []string) {
 	var out []string
-	index := r.each(ws, prefix, func(e *kv.Entry) {
-		name := e.Key
-		if separator != "" {
-			if i := strings.Index(name[len(prefix):], separator); i >= 0 {
-				name = name[:len(prefix)+i+len(separator)]
-			}
-		}
-		if n := len(out); n == 0 || out[n-1] != name {
-			out = append(out, name)
-		}
-	})
+	index := r.each(ws, prefix, func(e *kv.Entry) { out = kv.AddName(out, e.Key, prefix, separator) })
 	return index, out
 }
 

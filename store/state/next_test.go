@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -133,6 +134,55 @@ func TestHeldFeed(t *testing.T) {
 	p.all.register(reg("another", "web"))
 	if len(p.all.batches) != 2 {
 		t.Error("nothing is told after the release")
+	}
+}
+
+// A restore that is foretold tells the catalog before the keys are there, and the
+// whole state at the end.
+func TestForetell(t *testing.T) {
+	from, to := newFixture(t), newFixture(t)
+	from.register(reg("a", "web"))
+	from.register(reg("b", "web"))
+	from.set("some/key", "1")
+	to.HoldFeed()
+	to.Foretell()
+	r := to.Restore()
+	for table, rec := range from.Snapshot().Records() {
+		into, err := r.Record(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte(asJSON(t, rec)), into); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Add(table, into); err != nil {
+			t.Fatal(err)
+		}
+		if table == tableKeys && len(to.batches) != 1 {
+			t.Errorf("%d batches told before the keys, want 1", len(to.batches))
+		}
+	}
+	if err := r.Commit(from.Index()); err != nil {
+		t.Fatal(err)
+	}
+	to.ReleaseFeed()
+	if len(to.batches) != 2 {
+		t.Fatalf("told %+v", to.batches)
+	}
+	var foretold, told follower
+	foretold.take(t, to.batches[0])
+	told.take(t, to.batches[1])
+	if got, want := asJSON(t, foretold.instances), asJSON(t, told.instances); got != want || len(told.instances) != 2 {
+		t.Errorf("foretold\n%s\nthen\n%s", got, want)
+	}
+	if first := to.batches[0]; !first.Reset || first.Index != 0 {
+		t.Errorf("the first one has index %d, reset %v", first.Index, first.Reset)
+	}
+	if err := to.Restore().Add(tableChecks, &catalog.Check{}); err != nil {
+		t.Errorf("a check before any key: %v", err)
+	}
+	if err := r.Add(tableNodes, &catalog.Node{Name: "late"}); err == nil {
+		t.Error("a node behind the keys was taken")
 	}
 }
 

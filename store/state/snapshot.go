@@ -50,7 +50,23 @@ type Restore struct {
 	db      *database
 	tx      *memdb.Txn
 	records map[string]func() any
-	names   map[string]*nameRow // by key; their instances are in parts of one until the end
+	names   map[string]*nameRow // by key; their instances are in parts of one until the catalog is whole
+	whole   bool                // every record of the catalog is there, and joined to the others
+}
+
+// inCatalog reports whether a table's records are joined to those of others.
+func inCatalog(table string) bool {
+	switch table {
+	case tableNodes, tableServices, tableNames, tableChecks:
+		return true
+	}
+	return false
+}
+
+// afterNames reports whether a table, and all that follow it in a snapshot, have
+// nothing to do with what names are answered from.
+func afterNames(table string) bool {
+	return table == tableSessions || table == tableKeys || table == tableTombstones || table == tableDelays
 }
 
 // Restore begins a restore.
@@ -77,6 +93,17 @@ func (r *Restore) Record(table string) (any, error) {
 
 // Add puts in a record that Record made and the caller filled.
 func (r *Restore) Add(table string, record any) error {
+	if r.whole && inCatalog(table) {
+		return fmt.Errorf("table %s: its records are not together", table)
+	}
+	if !r.whole && afterNames(table) {
+		if err := r.join(); err != nil {
+			return err
+		}
+		if r.s.foretell {
+			r.s.feed(catalog.Batch{Reset: true, Changes: everything(r.tx)})
+		}
+	}
 	switch rec := record.(type) {
 	case *catalog.Node:
 		rec.Datacenter = intern(rec.Datacenter)
@@ -112,9 +139,9 @@ func (r *Restore) name(name string) *nameRow {
 	return row
 }
 
-// Commit puts the restored state in the place of the old one, wakes all who
-// watch the old one, and tells the feed the whole state.
-func (r *Restore) Commit(index uint64) error {
+// join has the catalog's records share what they have in common, once all of
+// them are there. None is changed afterwards.
+func (r *Restore) join() error {
 	for row := range under[*serviceRow](r.tx, tableServices, primary, "") {
 		n, ok := first[*catalog.Node](r.tx, tableNodes, primary, nodeKey(row.Node))
 		if !ok {
@@ -130,6 +157,18 @@ func (r *Restore) Commit(index uint64) error {
 		}
 	}
 	r.shareChecks()
+	r.whole = true
+	return nil
+}
+
+// Commit puts the restored state in the place of the old one, wakes all who
+// watch the old one, and tells the feed the whole state.
+func (r *Restore) Commit(index uint64) error {
+	if !r.whole {
+		if err := r.join(); err != nil {
+			return err
+		}
+	}
 	r.tx.Commit()
 	old := r.s.db.Swap(r.db)
 	r.s.index.Store(index)

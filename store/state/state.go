@@ -15,6 +15,8 @@ type State struct {
 	index atomic.Uint64
 	feed  func(catalog.Batch)
 	held  bool // HoldFeed; the writer's
+	// foretell is Foretell; the writer's.
+	foretell bool
 }
 
 // database is one life of the tables; a restore replaces it whole.

@@ -26,14 +26,14 @@ func tables() []table {
 		checkTable(),
 		queryTable(),
 		coordinateTable(),
-		sessionTable(),
-		keyTable(),
-		tombstoneTable(),
-		delayTable(),
 		configTable(),
 		tokenTable(),
 		policyTable(),
 		roleTable(),
+		sessionTable(), // from here on nothing bears on names: see afterNames
+		keyTable(),
+		tombstoneTable(),
+		delayTable(),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/go-memdb"
 
 	"consul.internal/catalog"
+	"consul.internal/configentry"
 )
 
 // Txn changes the state on behalf of one entry of the replicated log, or of
@@ -19,6 +20,7 @@ type Txn struct {
 	gone  []catalog.Change
 	// Keys whose records changed and must be told as they are at the end, each once, in order.
 	nodes, instances ordered
+	resolvers        ordered // by service name
 }
 
 // records are the tables as a transaction reads and writes them.
@@ -124,6 +126,9 @@ func (t *Txn) changes() []catalog.Change {
 			i.Checks = checksOf(t.reader(tableChecks), row)
 			changes = append(changes, catalog.Change{Op: catalog.InstanceSet, Instance: i})
 		}
+	}
+	for _, service := range t.resolvers.list {
+		changes = append(changes, resolverChange(configSet{ConfigWriter{t}}.Get(configentry.KindServiceResolver, service), service))
 	}
 	return changes
 }

@@ -121,6 +121,13 @@ func (w *World) Close() error {
 // SetMaxStale bounds how old an answer for another datacenter may be; 0 = not at all.
 func (w *World) SetMaxStale(d time.Duration) { w.maxStale.Store(int64(d)) }
 
+// SetSecret has names followed in the name of another token from now on.
+func (w *World) SetSecret(secret string) {
+	for _, p := range *w.mirrors.Load() {
+		view.SetSecret(p.mirror, secret)
+	}
+}
+
 // SetDatacenters tells which datacenters there are. One that was told before and
 // is not told now is no more, and what is known of it is dropped.
 func (w *World) SetDatacenters(names []string) {

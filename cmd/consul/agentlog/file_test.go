@@ -63,8 +63,8 @@ func TestLogFileName(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l.path != filepath.Join(dir, want) {
-			t.Errorf("%q: %s", in, l.path)
+		if l.Path() != filepath.Join(dir, want) {
+			t.Errorf("%q: %s", in, l.Path())
 		}
 		if err := l.Close(); err != nil {
 			t.Error(err)

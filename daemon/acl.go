@@ -1,0 +1,171 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"consul.internal/acl"
+	"consul.internal/agent/tokens"
+	"consul.internal/configs"
+	"consul.internal/httpapi/edge"
+	"consul.internal/internal/durable"
+	"consul.internal/rpc"
+	"consul.internal/server"
+	"consul.internal/view"
+	"go.uber.org/zap"
+)
+
+// bootstrapReset is the file in the data directory in which a person writes the
+// index that allows another bootstrap.
+const bootstrapReset = "acl-bootstrap-reset"
+
+// takeReset reads that file and takes it away, so that it counts once; 0 = there is none.
+func takeReset(d *Daemon) uint64 {
+	if d.settings.Paths.DataDir == "" {
+		return 0
+	}
+	path := filepath.Join(d.settings.Paths.DataDir, bootstrapReset)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			d.log.Error("the file that allows another ACL bootstrap cannot be read", zap.String("file", path), zap.Error(err))
+		}
+		return 0
+	}
+	index, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
+	if err != nil {
+		d.log.Error("the file that allows another ACL bootstrap does not hold the reset index, a number", zap.String("file", path))
+		return 0
+	}
+	if err := durable.Remove(path); err != nil {
+		d.log.Error("the file that allows another ACL bootstrap cannot be removed, and so does not count", zap.String("file", path), zap.Error(err))
+		return 0
+	}
+	return index
+}
+
+// agentTokens are the tokens that the configuration gives to the agent.
+func agentTokens(s *configs.Settings) map[tokens.Kind]string {
+	if !s.ACL.Enabled {
+		return nil // a token that means nothing here is shown to nobody
+	}
+	t := &s.ACL.Tokens
+	return map[tokens.Kind]string{
+		tokens.Default: t.Default, tokens.Agent: t.Agent, tokens.Recovery: t.AgentRecovery,
+		tokens.Replication: t.Replication, tokens.DNS: t.DNS, tokens.FileService: t.ConfigFileService,
+	}
+}
+
+func resolverConfig(s *configs.Settings) acl.ResolverConfig {
+	return acl.ResolverConfig{
+		Options:    acl.Options{DefaultAllow: s.ACL.DefaultPolicy == "allow", KeyListPolicy: s.ACL.KeyListPolicy},
+		Datacenter: s.Node.Datacenter,
+		// Token, policies and roles come in one answer, so that the shortest of their times holds for it.
+		TTL:        min(s.ACL.TokenTTL, s.ACL.PolicyTTL, s.ACL.RoleTTL),
+		DownPolicy: s.ACL.DownPolicy,
+	}
+}
+
+// primaryTokens asks the primary datacenter for tokens that are not here; nil on
+// its own servers.
+func primaryTokens(d *Daemon) (*acl.Resolver, error) {
+	s := d.settings
+	if !s.ACL.Enabled || s.Node.PrimaryDatacenter == s.Node.Datacenter {
+		return nil, nil
+	}
+	r, err := acl.NewResolver(resolverConfig(s), server.AskPrimary(elsewhere{d}, s.Node.PrimaryDatacenter))
+	if err != nil {
+		return nil, err
+	}
+	d.onClose("tokens of the primary datacenter", r.Close)
+	return r, nil
+}
+
+// guard tells who bears a token: a server's own state knows, a client asks the servers.
+type guard struct {
+	tokens   *tokens.Store
+	recovery *acl.Bearer // of the recovery token, which no server needs to know
+	others   edge.Guard
+}
+
+func (g *guard) Who(ctx context.Context, secret string) (*acl.Bearer, error) {
+	if secret != "" && g.tokens.IsRecovery(secret) {
+		return g.recovery, nil
+	}
+	return g.others.Who(ctx, secret)
+}
+
+// newGuard makes the agent's guard, where there is access control.
+func newGuard(d *Daemon) error {
+	s := d.settings
+	if !s.ACL.Enabled {
+		return nil
+	}
+	rules, err := acl.Parse(fmt.Sprintf("agent %q { policy = \"write\" }\nnode_prefix \"\" { policy = \"read\" }", s.Node.Name))
+	if err != nil {
+		return fmt.Errorf("acl.tokens.agent_recovery: %w", err)
+	}
+	g := &guard{tokens: d.tokens, recovery: &acl.Bearer{
+		Authorizer: acl.NewAuthorizer(rules, acl.Options{}), Accessor: "agent-recovery:" + s.Node.Name,
+	}}
+	d.guard = g
+	if d.srv != nil {
+		g.others = d.srv
+		return nil
+	}
+	r, err := acl.NewResolver(resolverConfig(s), func(ctx context.Context, secret string) (*acl.Resolved, error) {
+		out, err := rpc.Call(ctx, d.caller, rpc.ACLResolve, &rpc.ACLResolveRequest{Target: rpc.Target{Token: secret}})
+		if err != nil {
+			return nil, err
+		}
+		return &out.Resolved, nil
+	})
+	if err != nil {
+		return err
+	}
+	g.others = r
+	d.onClose("tokens", r.Close)
+	return nil
+}
+
+// dnsTokenChanged has names followed with the DNS token as it is now.
+func dnsTokenChanged(d *Daemon) {
+	secret := d.tokens.DNS()
+	if d.views.names != nil {
+		view.SetSecret(d.views.names, secret)
+	}
+	d.views.world.SetSecret(secret)
+}
+
+// viewsDir is where names are kept beyond the end of the process; "" = nowhere. What
+// was learned in the name of one token is not there for another one, and is removed.
+func viewsDir(d *Daemon) string {
+	dir := d.settings.Paths.DataDir
+	if dir == "" {
+		return ""
+	}
+	dir = filepath.Join(dir, "views")
+	own := ""
+	if secret := d.tokens.DNS(); secret != "" {
+		sum := sha256.Sum256([]byte(secret))
+		own = "of-" + hex.EncodeToString(sum[:8]) // 64 bits tell the tokens of one agent apart
+	}
+	others, err := filepath.Glob(filepath.Join(dir, "of-*"))
+	for _, other := range others {
+		if filepath.Base(other) != own {
+			err = errors.Join(err, os.RemoveAll(other))
+		}
+	}
+	if err != nil {
+		d.log.Warn("names that were learned with another DNS token could not be removed", zap.Error(err))
+	}
+	return filepath.Join(dir, own)
+}

@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"consul.internal/acl"
+	"consul.internal/internal/fault"
+	"consul.internal/rpc"
+	"consul.internal/store/fsm"
+	"consul.internal/store/state"
+)
+
+// copying is how copying ACLs from the primary datacenter goes, while this server leads.
+type copying struct {
+	mu   sync.Mutex
+	says rpc.ACLReplicationReply
+}
+
+func (c *copying) note(change func(*rpc.ACLReplicationReply)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.says)
+}
+
+func (s aclOps) replication(ctx context.Context, in *rpc.ACLReplicationRequest) (*rpc.ACLReplicationReply, error) {
+	if err := s.here(in.Target); err != nil {
+		return nil, err
+	}
+	if err := s.verify(ctx); err != nil {
+		return nil, err
+	}
+	s.copying.mu.Lock()
+	defer s.copying.mu.Unlock()
+	out := s.copying.says
+	return &out, nil
+}
+
+// ReplicateACL is the leader's duty, in a secondary datacenter, to copy the primary's
+// policies, its roles and, if the configuration says so, its global tokens, until
+// ctx ends.
+func (s *Server) ReplicateACL(ctx context.Context) {
+	if !s.cfg.ACL.Enabled || s.primary() == s.cfg.Datacenter || s.deps.Remote == nil {
+		return
+	}
+	a, kind := aclCopy{s}, "policies"
+	if s.cfg.ACL.TokenReplication {
+		kind = "tokens"
+	}
+	s.copying.note(func(r *rpc.ACLReplicationReply) {
+		*r = rpc.ACLReplicationReply{Enabled: true, Running: true, SourceDatacenter: s.primary(), ReplicationType: kind}
+	})
+	defer s.copying.note(func(r *rpc.ACLReplicationReply) { r.Running = false })
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		s.follow(ctx, s.noted("ACL policies", a.pullPolicies, func(r *rpc.ACLReplicationReply) *uint64 { return &r.ReplicatedIndex }))
+	})
+	wg.Go(func() {
+		s.follow(ctx, s.noted("ACL roles", a.pullRoles, func(r *rpc.ACLReplicationReply) *uint64 { return &r.ReplicatedRoleIndex }))
+	})
+	if s.cfg.ACL.TokenReplication {
+		wg.Go(func() {
+			s.follow(ctx, s.noted("ACL tokens", a.pullTokens, func(r *rpc.ACLReplicationReply) *uint64 { return &r.ReplicatedTokenIndex }))
+		})
+	}
+	wg.Wait()
+}
+
+// noted is a replica whose progress is shown.
+func (s *Server) noted(name string, pull func(context.Context, uint64) (uint64, error), index func(*rpc.ACLReplicationReply) *uint64) replica {
+	return replica{name, func(ctx context.Context, from uint64) (uint64, error) {
+		at, err := pull(ctx, from)
+		s.copying.note(func(r *rpc.ACLReplicationReply) {
+			now := time.Now().UTC().Truncate(time.Second)
+			if err != nil {
+				r.LastError, r.LastErrorMessage = now, err.Error()
+				return
+			}
+			r.LastSuccess = now
+			*index(r) = at
+		})
+		return at, err
+	}}
+}
+
+// fromPrimary is how the primary is asked for changes after index.
+func (s *Server) fromPrimary(index uint64) rpc.ReadOptions {
+	opts := rpc.ReadOptions{Target: rpc.Target{Datacenter: s.primary()}, MinIndex: index, MaxWait: replicaWait}
+	if s.cfg.ACL.ReplicationToken != nil {
+		opts.Token = s.cfg.ACL.ReplicationToken()
+	}
+	return opts
+}
+
+// copyMost is how much of what was copied goes in one entry of the log.
+const copyMost = 100
+
+// differ compares what there is with what there is to be: what is to be written,
+// and the keys of what is to go.
+func differ[T any](have, want []T, key func(T) string, same func(a, b T) bool) (put []T, gone []string) {
+	old := make(map[string]T, len(have))
+	for _, h := range have {
+		old[strings.ToLower(key(h))] = h
+	}
+	for _, w := range want {
+		k := strings.ToLower(key(w))
+		h, there := old[k]
+		delete(old, k)
+		if !there || !same(h, w) {
+			put = append(put, w)
+		}
+	}
+	for _, h := range old {
+		gone = append(gone, key(h))
+	}
+	slices.Sort(gone)
+	return put, gone
+}
+
+// copyOver writes in entries of a bearable size: first what goes, so that its names
+// are free, then what comes.
+func copyOver[T any](ctx context.Context, s aclCopy, put []T, gone []string, into func(c *fsm.ChangeACL, put []T, gone []string)) error {
+	for part := range slices.Chunk(gone, copyMost) {
+		c := &fsm.ChangeACL{Copied: true}
+		into(c, nil, part)
+		if err := (aclOps{s.Server}).change(ctx, c); err != nil {
+			return err
+		}
+	}
+	for part := range slices.Chunk(put, copyMost) {
+		c := &fsm.ChangeACL{Copied: true}
+		into(c, part, nil)
+		if err := (aclOps{s.Server}).change(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// aclCopy copies the primary's ACLs.
+type aclCopy struct{ *Server }
+
+func (s aclCopy) acls() state.ACLs { return s.store.State().ACLs(nil) }
+
+func (s aclCopy) pullPolicies(ctx context.Context, index uint64) (uint64, error) {
+	out, err := rpc.Call(ctx, s.deps.Remote, rpc.ACLPolicyList, &rpc.ACLListRequest{ReadOptions: s.fromPrimary(index)})
+	if err != nil {
+		return 0, err
+	}
+	_, have := s.acls().Policies()
+	put, gone := differ(have, out.Policies, func(p *acl.Policy) string { return p.ID },
+		func(a, b *acl.Policy) bool { return string(a.Hash) == string(b.Hash) })
+	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Policy, gone []string) {
+		c.Policies, c.DeletePolicies = put, gone
+	})
+}
+
+func (s aclCopy) pullRoles(ctx context.Context, index uint64) (uint64, error) {
+	out, err := rpc.Call(ctx, s.deps.Remote, rpc.ACLRoleList, &rpc.ACLListRequest{ReadOptions: s.fromPrimary(index)})
+	if err != nil {
+		return 0, err
+	}
+	_, have := s.acls().Roles()
+	put, gone := differ(have, out.Roles, func(r *acl.Role) string { return r.ID },
+		func(a, b *acl.Role) bool { return string(a.Hash) == string(b.Hash) })
+	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Role, gone []string) {
+		c.Roles, c.DeleteRoles = put, gone
+	})
+}
+
+// pullTokens copies global tokens. Local ones of either datacenter stay where they
+// are. Whoever may not read secrets copies nothing, rather than tokens that nobody has.
+func (s aclCopy) pullTokens(ctx context.Context, index uint64) (uint64, error) {
+	out, err := rpc.Call(ctx, s.deps.Remote, rpc.ACLTokenList, &rpc.ACLTokenListRequest{ReadOptions: s.fromPrimary(index)})
+	if err != nil {
+		return 0, err
+	}
+	global := func(tokens []*acl.Token) []*acl.Token {
+		return slices.DeleteFunc(slices.Clone(tokens), func(t *acl.Token) bool { return t.Local })
+	}
+	want := global(out.Tokens)
+	if slices.ContainsFunc(want, func(t *acl.Token) bool { return t.SecretID == hiddenSecret }) {
+		return 0, fault.Newf(fault.Denied, "the replication token may not read the secrets of tokens: it needs acl:write (acl.tokens.replication)")
+	}
+	_, have := s.acls().Tokens()
+	put, gone := differ(global(have), want, func(t *acl.Token) string { return t.AccessorID },
+		func(a, b *acl.Token) bool { return string(a.Hash) == string(b.Hash) && a.SecretID == b.SecretID })
+	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Token, gone []string) {
+		c.Tokens, c.DeleteTokens = put, gone
+	})
+}

@@ -1,0 +1,19 @@
+package view
+
+// SetSecret has names followed in the name of another token from now on. What was
+// learned in the name of the old one is dropped, on disk as well: it may be more
+// than the new one may see, or less.
+func SetSecret(m *Mirror, secret string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if secret == m.cfg.Secret {
+		return
+	}
+	m.cfg.Secret = secret
+	for _, e := range m.entries {
+		m.remove(e, nil)
+	}
+	m.index.hashes, m.index.absent, m.last = nil, nil, nil
+	m.up.renew(m.index.entry)
+	showAbsence(m)
+}
