@@ -10,7 +10,6 @@ import (
 	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
-	"consul.internal/server/vet"
 	"consul.internal/store/fsm"
 	"consul.internal/store/state"
 	"github.com/hashicorp/go-memdb"
@@ -292,7 +291,7 @@ func (s aclOps) token(ctx context.Context, in *rpc.ACLTokenGetRequest) (*rpc.ACL
 // self is the token that the request is made with, which its bearer may see.
 func (s aclOps) self(ctx context.Context, in *rpc.ACLTokenGetRequest) (*rpc.ACLTokenReply, error) {
 	out := new(rpc.ACLTokenReply)
-	return out, s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
+	return out, s.watch(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet) (uint64, error) {
 		now := s.store.State().ACLs(ws)
 		now.Stamp()
 		b, err := s.Bearer(in.Token)
