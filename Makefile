@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build man run test test-cluster torture test-large test-hostile interop interop-keys interop-dns conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
+.PHONY: help build man demo packages test-packages run test test-cluster torture test-large test-hostile interop interop-keys interop-dns conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,15 @@ build: ## build the stripped, static binary build/consul
 
 run: build ## start an agent with the sample services until Ctrl-C
 	@scripts/run.sh $(BINARY) $(BUILD)/run
+
+demo: build ## run two datacenters on loopback until Ctrl-C, and ask a name across (SERVERS in each, default 3)
+	@scripts/demo.sh $(BINARY) $(BUILD)/demo
+
+packages: build ## make build/packages/*.deb and *.rpm (VERSION, ARCH)
+	GO=$(GO) scripts/packages.sh $(BINARY) $(BUILD)
+
+test-packages: build ## install, run, upgrade and purge the package in a Debian root (root; debootstrap fetches some 100 MB)
+	GO=$(GO) scripts/test-packages.sh $(BINARY) $(BUILD)
 
 man: build ## write manual pages and completions for shells into build/manual
 	$(BINARY) manual $(BUILD)/manual
@@ -73,8 +82,8 @@ test-cluster: ## run a cluster of real processes under faults (root; FULL=1 for 
 torture: ## work on keys, locks and the catalog under random faults for DURATION (default 10m), judged by porcupine (root)
 	@GO=$(GO) RUN='^TestTorture$$' TORTURE=$(or $(DURATION),10m) scripts/test-cluster.sh
 
-test-hostile: ## besiege a real agent with slow and idle clients, floods and large requests (10,000 connections; some minutes)
-	$(GO) test -count=1 -v -timeout 30m -run '^TestHostile$$' ./daemon -args -hostile.full
+test-hostile: ## besiege a real agent with slow and idle clients, floods, large requests and random names (10,000 connections; some minutes)
+	$(GO) test -count=1 -v -timeout 30m -run '^Test(Hostile|NameFlood)$$' ./daemon -args -hostile.full
 
 # Fake time: it takes as long as the processor needs.
 test-large: ## put MEMBERS (default 1000) agents into one pool that loses packets for ten virtual minutes (hours, some GiB)

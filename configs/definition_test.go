@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"consul.internal/checks"
+	"consul.internal/configs/definition"
 )
 
 // samplesOf are values of each type in HCL, and the Go types that take them.
@@ -55,7 +56,7 @@ func fails(t *testing.T, src, place, text string) {
 // Each key of a service and of a check, with a value of a wrong type, given
 // twice, and misspelt: refused with its place and its name.
 func TestEveryKeyWithWrongTypes(t *testing.T) {
-	for block, typ := range map[string]reflect.Type{"service": reflect.TypeFor[serviceFile](), "check": reflect.TypeFor[checkFile]()} {
+	for block, typ := range map[string]reflect.Type{"service": reflect.TypeFor[definition.ServiceBlock](), "check": reflect.TypeFor[definition.CheckBlock]()} {
 		for key, want := range keysOf(typ) {
 			tried := 0
 			for _, s := range samplesOf {

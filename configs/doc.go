@@ -6,7 +6,8 @@
 // part it belongs to is built. Files, fragments and flags become trees
 // (internal/hclconf), are decoded into it strictly, merged, checked, and turned
 // into Settings with addresses resolved. Defaults stand in defaults.hcl and
-// dev.hcl, read by the same parser.
+// dev.hcl, read by the same parser. Services, checks and watches are judged by
+// configs/definition, names of earlier releases are put right by configs/older.
 //
 // The package starts nothing and writes nothing. It looks at the machine only
 // through Host. Other packages' own Config types are filled from Settings by

@@ -1,6 +1,10 @@
 package configs
 
-import "time"
+import (
+	"time"
+
+	"consul.internal/configs/definition"
+)
 
 // file is what one source says. A nil field was not named. The tags of a field:
 //
@@ -64,78 +68,78 @@ type file struct {
 	DisableCoordinates *bool          `hcl:"disable_coordinates" doc:"do not send network coordinates"`
 
 	// Services and checks.
-	Services                []serviceFile    `hcl:"services,service" reload:"yes" doc:"services of this machine"`
-	Checks                  []checkFile      `hcl:"checks,check" reload:"yes" doc:"checks of this node or of a service (service_id)"`
-	Watches                 []watchQueryFile `hcl:"watches,watch" reload:"yes" doc:"queries whose change starts a handler"`
-	EnableScriptChecks      *bool            `hcl:"enable_script_checks" doc:"allow script checks, also such as come over HTTP: a remote shell without ACLs"`
-	EnableLocalScriptChecks *bool            `hcl:"enable_local_script_checks" doc:"allow script checks of configuration files only"`
-	EnableAgentTLSForChecks *bool            `hcl:"enable_agent_tls_for_checks" later:"C" doc:"present the agent's certificate in HTTPS and gRPC checks"`
-	CheckUpdateInterval     *time.Duration   `hcl:"check_update_interval" reload:"yes" doc:"how often a changed output with an unchanged state is sent to the servers"`
-	CheckOutputMaxSize      *int             `hcl:"check_output_max_size" reload:"yes" doc:"bytes of check output that are kept"`
-	DiscardCheckOutput      *bool            `hcl:"discard_check_output" reload:"yes" doc:"keep no check output at all"`
+	Services                []definition.ServiceBlock `hcl:"services,service" reload:"yes" doc:"services of this machine"`
+	Checks                  []definition.CheckBlock   `hcl:"checks,check" reload:"yes" doc:"checks of this node or of a service (service_id)"`
+	Watches                 []definition.WatchBlock   `hcl:"watches,watch" reload:"yes" doc:"queries whose change starts a handler"`
+	EnableScriptChecks      *bool                     `hcl:"enable_script_checks" doc:"allow script checks, also such as come over HTTP: a remote shell without ACLs"`
+	EnableLocalScriptChecks *bool                     `hcl:"enable_local_script_checks" doc:"allow script checks of configuration files only"`
+	EnableAgentTLSForChecks *bool                     `hcl:"enable_agent_tls_for_checks" later:"C" doc:"present the agent's certificate in HTTPS and gRPC checks"`
+	CheckUpdateInterval     *time.Duration            `hcl:"check_update_interval" reload:"yes" doc:"how often a changed output with an unchanged state is sent to the servers"`
+	CheckOutputMaxSize      *int                      `hcl:"check_output_max_size" reload:"yes" doc:"bytes of check output that are kept"`
+	DiscardCheckOutput      *bool                     `hcl:"discard_check_output" reload:"yes" doc:"keep no check output at all"`
 
 	// Joining and leaving.
-	RetryJoin            []string        `hcl:"retry_join" doc:"agents to join, tried until one answers"`
-	RetryInterval        *time.Duration  `hcl:"retry_interval" doc:"pause between attempts to join"`
-	RetryMax             *int            `hcl:"retry_max" doc:"attempts to join before giving up; 0 never gives up"`
-	RetryJoinWAN         []string        `hcl:"retry_join_wan" doc:"servers of other datacenters to join, tried until one answers"`
-	RetryIntervalWAN     *time.Duration  `hcl:"retry_interval_wan" doc:"pause between attempts to join over the WAN"`
-	RetryMaxWAN          *int            `hcl:"retry_max_wan" doc:"attempts to join over the WAN before giving up; 0 never gives up"`
-	RejoinAfterLeave     *bool           `hcl:"rejoin_after_leave" doc:"join the former cluster again after a leave"`
-	LeaveOnTerm          *bool           `hcl:"leave_on_terminate" doc:"leave gracefully on SIGTERM; default is true for clients, false for servers"`
-	SkipLeaveOnInt       *bool           `hcl:"skip_leave_on_interrupt" doc:"do not leave on SIGINT; default is false for clients, true for servers"`
-	ReconnectTimeout     *time.Duration  `hcl:"reconnect_timeout" doc:"how long a failed node is remembered"`
-	ReconnectTimeoutWAN  *time.Duration  `hcl:"reconnect_timeout_wan" doc:"how long a failed server of another datacenter is remembered"`
-	AdvertiseReconnect   *time.Duration  `hcl:"advertise_reconnect_timeout" later:"C" doc:"how long this node wants to be remembered after it failed"`
-	EncryptKey           *string         `hcl:"encrypt" doc:"gossip key, base64 of 16, 24 or 32 bytes"`
-	EncryptVerifyIn      *bool           `hcl:"encrypt_verify_incoming" doc:"refuse unencrypted gossip"`
-	EncryptVerifyOut     *bool           `hcl:"encrypt_verify_outgoing" doc:"send encrypted gossip only"`
-	DisableKeyringFile   *bool           `hcl:"disable_keyring_file" doc:"keep gossip keys in memory only"`
-	GossipLAN            gossipFile      `hcl:"gossip_lan" doc:"timing of gossip inside the datacenter"`
-	GossipWAN            gossipFile      `hcl:"gossip_wan" doc:"timing of gossip between datacenters"`
-	Federation           federationFile  `hcl:"federation" doc:"names of other datacenters kept here"`
-	Autopilot            autopilotFile   `hcl:"autopilot" doc:"first settings of dead server cleanup"`
-	PrimaryGateways      []string        `hcl:"primary_gateways" later:"mesh" doc:"mesh gateways of the primary datacenter"`
-	PrimaryGatewaysEvery *time.Duration  `hcl:"primary_gateways_interval" later:"mesh" doc:"pause between attempts to reach them"`
-	Segment              *string         `hcl:"segment" later:"enterprise" doc:"network segment of this agent"`
-	Segments             []segmentFile   `hcl:"segments" later:"enterprise" doc:"network segments of a server"`
-	Partition            *string         `hcl:"partition" later:"enterprise" doc:"admin partition of this agent"`
-	Locality             *localityFile   `hcl:"locality" later:"mesh" doc:"region and zone of this agent"`
-	Cache                cacheFile       `hcl:"cache" later:"never" doc:"no effect: answers come from views"`
-	RPC                  rpcFile         `hcl:"rpc" doc:"no effect: streaming is always on"`
-	SessionTTLMin        *time.Duration  `hcl:"session_ttl_min" later:"F" doc:"shortest time to live of a session"`
-	DisableRemoteExec    *bool           `hcl:"disable_remote_exec" doc:"refuse consul exec on this node"`
-	Telemetry            telemetryFile   `hcl:"telemetry" doc:"metrics"`
-	HTTP                 httpFile        `hcl:"http_config" doc:"the HTTP interface"`
-	UI                   uiFile          `hcl:"ui_config" doc:"the web interface"`
-	LogLevel             *string         `hcl:"log_level" reload:"yes" doc:"TRACE, DEBUG, INFO, WARN or ERROR"`
-	LogJSON              *bool           `hcl:"log_json" doc:"log in JSON"`
-	LogFile              *string         `hcl:"log_file" doc:"file (or directory, with a slash at the end) to log to as well"`
-	LogRotateDuration    *time.Duration  `hcl:"log_rotate_duration" doc:"age at which the log file is changed"`
-	LogRotateBytes       *int            `hcl:"log_rotate_bytes" doc:"size at which the log file is changed; 0 is no limit"`
-	LogRotateMaxFiles    *int            `hcl:"log_rotate_max_files" doc:"old log files kept; 0 keeps all, -1 none"`
-	EnableSyslog         *bool           `hcl:"enable_syslog" doc:"log to syslog as well"`
-	SyslogFacility       *string         `hcl:"syslog_facility" doc:"facility for syslog"`
-	EnableDebug          *bool           `hcl:"enable_debug" doc:"offer profiles under /debug/pprof"`
-	DisableUpdateCheck   *bool           `hcl:"disable_update_check" doc:"no effect: nothing is ever asked"`
-	DisableAnonSignature *bool           `hcl:"disable_anonymous_signature" doc:"no effect: nothing is ever asked"`
-	DisableCharFilter    *bool           `hcl:"disable_http_unprintable_char_filter" doc:"take unprintable characters in HTTP paths"`
-	ACL                  aclFile         `hcl:"acl" doc:"access control"`
-	TLS                  tlsFile         `hcl:"tls" doc:"certificates, keys and what is verified"`
-	ServerName           *string         `hcl:"server_name" doc:"name of this node in certificates, instead of node_name"`
-	AutoEncrypt          autoEncryptFile `hcl:"auto_encrypt" later:"mesh" doc:"certificates for clients, given out by servers"`
-	AutoConfig           autoConfigFile  `hcl:"auto_config" later:"mesh" doc:"first configuration for clients, given out by servers"`
-	AutoReloadConfig     *bool           `hcl:"auto_reload_config" doc:"reload when a configuration file changes"`
-	Connect              connectFile     `hcl:"connect" later:"mesh" doc:"the service mesh"`
-	ConfigEntries        configEntryFile `hcl:"config_entries" doc:"config entries to create on first start"`
-	DefaultIntention     *string         `hcl:"default_intention_policy" later:"mesh" doc:"allow or deny where no intention fits"`
-	Peering              peeringFile     `hcl:"peering" later:"mesh" doc:"cluster peering"`
-	XDS                  xdsFile         `hcl:"xds" later:"mesh" doc:"streams to proxies"`
-	Cloud                cloudFile       `hcl:"cloud" later:"never" doc:"the reference vendor's hosted service"`
-	LicensePath          *string         `hcl:"license_path" later:"enterprise" doc:"license file of the reference"`
-	Audit                auditFile       `hcl:"audit" doc:"log of who did what over HTTP"`
-	Reporting            map[string]any  `hcl:"reporting" later:"enterprise" doc:"license reports"`
-	Experiments          []string        `hcl:"experiments" later:"never" doc:"experiments of the reference"`
+	RetryJoin            []string                  `hcl:"retry_join" doc:"agents to join, tried until one answers"`
+	RetryInterval        *time.Duration            `hcl:"retry_interval" doc:"pause between attempts to join"`
+	RetryMax             *int                      `hcl:"retry_max" doc:"attempts to join before giving up; 0 never gives up"`
+	RetryJoinWAN         []string                  `hcl:"retry_join_wan" doc:"servers of other datacenters to join, tried until one answers"`
+	RetryIntervalWAN     *time.Duration            `hcl:"retry_interval_wan" doc:"pause between attempts to join over the WAN"`
+	RetryMaxWAN          *int                      `hcl:"retry_max_wan" doc:"attempts to join over the WAN before giving up; 0 never gives up"`
+	RejoinAfterLeave     *bool                     `hcl:"rejoin_after_leave" doc:"join the former cluster again after a leave"`
+	LeaveOnTerm          *bool                     `hcl:"leave_on_terminate" doc:"leave gracefully on SIGTERM; default is true for clients, false for servers"`
+	SkipLeaveOnInt       *bool                     `hcl:"skip_leave_on_interrupt" doc:"do not leave on SIGINT; default is false for clients, true for servers"`
+	ReconnectTimeout     *time.Duration            `hcl:"reconnect_timeout" doc:"how long a failed node is remembered"`
+	ReconnectTimeoutWAN  *time.Duration            `hcl:"reconnect_timeout_wan" doc:"how long a failed server of another datacenter is remembered"`
+	AdvertiseReconnect   *time.Duration            `hcl:"advertise_reconnect_timeout" later:"C" doc:"how long this node wants to be remembered after it failed"`
+	EncryptKey           *string                   `hcl:"encrypt" doc:"gossip key, base64 of 16, 24 or 32 bytes"`
+	EncryptVerifyIn      *bool                     `hcl:"encrypt_verify_incoming" doc:"refuse unencrypted gossip"`
+	EncryptVerifyOut     *bool                     `hcl:"encrypt_verify_outgoing" doc:"send encrypted gossip only"`
+	DisableKeyringFile   *bool                     `hcl:"disable_keyring_file" doc:"keep gossip keys in memory only"`
+	GossipLAN            gossipFile                `hcl:"gossip_lan" doc:"timing of gossip inside the datacenter"`
+	GossipWAN            gossipFile                `hcl:"gossip_wan" doc:"timing of gossip between datacenters"`
+	Federation           federationFile            `hcl:"federation" doc:"names of other datacenters kept here"`
+	Autopilot            autopilotFile             `hcl:"autopilot" doc:"first settings of dead server cleanup"`
+	PrimaryGateways      []string                  `hcl:"primary_gateways" later:"mesh" doc:"mesh gateways of the primary datacenter"`
+	PrimaryGatewaysEvery *time.Duration            `hcl:"primary_gateways_interval" later:"mesh" doc:"pause between attempts to reach them"`
+	Segment              *string                   `hcl:"segment" later:"enterprise" doc:"network segment of this agent"`
+	Segments             []segmentFile             `hcl:"segments" later:"enterprise" doc:"network segments of a server"`
+	Partition            *string                   `hcl:"partition" later:"enterprise" doc:"admin partition of this agent"`
+	Locality             *definition.LocalityBlock `hcl:"locality" later:"mesh" doc:"region and zone of this agent"`
+	Cache                cacheFile                 `hcl:"cache" later:"never" doc:"no effect: answers come from views"`
+	RPC                  rpcFile                   `hcl:"rpc" doc:"no effect: streaming is always on"`
+	SessionTTLMin        *time.Duration            `hcl:"session_ttl_min" later:"F" doc:"shortest time to live of a session"`
+	DisableRemoteExec    *bool                     `hcl:"disable_remote_exec" doc:"refuse consul exec on this node"`
+	Telemetry            telemetryFile             `hcl:"telemetry" doc:"metrics"`
+	HTTP                 httpFile                  `hcl:"http_config" doc:"the HTTP interface"`
+	UI                   uiFile                    `hcl:"ui_config" doc:"the web interface"`
+	LogLevel             *string                   `hcl:"log_level" reload:"yes" doc:"TRACE, DEBUG, INFO, WARN or ERROR"`
+	LogJSON              *bool                     `hcl:"log_json" doc:"log in JSON"`
+	LogFile              *string                   `hcl:"log_file" doc:"file (or directory, with a slash at the end) to log to as well"`
+	LogRotateDuration    *time.Duration            `hcl:"log_rotate_duration" doc:"age at which the log file is changed"`
+	LogRotateBytes       *int                      `hcl:"log_rotate_bytes" doc:"size at which the log file is changed; 0 is no limit"`
+	LogRotateMaxFiles    *int                      `hcl:"log_rotate_max_files" doc:"old log files kept; 0 keeps all, -1 none"`
+	EnableSyslog         *bool                     `hcl:"enable_syslog" doc:"log to syslog as well"`
+	SyslogFacility       *string                   `hcl:"syslog_facility" doc:"facility for syslog"`
+	EnableDebug          *bool                     `hcl:"enable_debug" doc:"offer profiles under /debug/pprof"`
+	DisableUpdateCheck   *bool                     `hcl:"disable_update_check" doc:"no effect: nothing is ever asked"`
+	DisableAnonSignature *bool                     `hcl:"disable_anonymous_signature" doc:"no effect: nothing is ever asked"`
+	DisableCharFilter    *bool                     `hcl:"disable_http_unprintable_char_filter" doc:"take unprintable characters in HTTP paths"`
+	ACL                  aclFile                   `hcl:"acl" doc:"access control"`
+	TLS                  tlsFile                   `hcl:"tls" doc:"certificates, keys and what is verified"`
+	ServerName           *string                   `hcl:"server_name" doc:"name of this node in certificates, instead of node_name"`
+	AutoEncrypt          autoEncryptFile           `hcl:"auto_encrypt" later:"mesh" doc:"certificates for clients, given out by servers"`
+	AutoConfig           autoConfigFile            `hcl:"auto_config" later:"mesh" doc:"first configuration for clients, given out by servers"`
+	AutoReloadConfig     *bool                     `hcl:"auto_reload_config" doc:"reload when a configuration file changes"`
+	Connect              connectFile               `hcl:"connect" later:"mesh" doc:"the service mesh"`
+	ConfigEntries        configEntryFile           `hcl:"config_entries" doc:"config entries to create on first start"`
+	DefaultIntention     *string                   `hcl:"default_intention_policy" later:"mesh" doc:"allow or deny where no intention fits"`
+	Peering              peeringFile               `hcl:"peering" later:"mesh" doc:"cluster peering"`
+	XDS                  xdsFile                   `hcl:"xds" later:"mesh" doc:"streams to proxies"`
+	Cloud                cloudFile                 `hcl:"cloud" later:"never" doc:"the reference vendor's hosted service"`
+	LicensePath          *string                   `hcl:"license_path" later:"enterprise" doc:"license file of the reference"`
+	Audit                auditFile                 `hcl:"audit" doc:"log of who did what over HTTP"`
+	Reporting            map[string]any            `hcl:"reporting" later:"enterprise" doc:"license reports"`
+	Experiments          []string                  `hcl:"experiments" later:"never" doc:"experiments of the reference"`
 }
 
 type performanceFile struct {
@@ -237,7 +241,7 @@ type dnstapFile struct {
 type queryLogFile struct {
 	Path     *string `hcl:"path" doc:"file of JSON lines; without it they go to the agent's log"`
 	Sample   *int    `hcl:"sample" doc:"one question of so many; default is 100 if path is set"`
-	MaxBytes *int64  `hcl:"rotate_bytes" doc:"size at which another file is begun; default is 100 MB, 0 is none"`
+	MaxBytes *int    `hcl:"rotate_bytes" doc:"size at which another file is begun; default is 100 MB, 0 is none"`
 	MaxFiles *int    `hcl:"rotate_max_files" doc:"old files that are kept; default is 5, 0 is all"`
 }
 

@@ -52,11 +52,6 @@ type segmentFile struct {
 	RPCListener *bool   `hcl:"rpc_listener" doc:"own listener for calls"`
 }
 
-type localityFile struct {
-	Region *string `hcl:"region" doc:"region"`
-	Zone   *string `hcl:"zone" doc:"zone"`
-}
-
 type cacheFile struct {
 	EntryFetchMaxBurst *int     `hcl:"entry_fetch_max_burst" doc:"fetches of one entry in a moment"`
 	EntryFetchRate     *float64 `hcl:"entry_fetch_rate" doc:"fetches of one entry a second"`
@@ -68,8 +63,8 @@ type rpcFile struct {
 
 type uiFile struct {
 	Enabled                 *bool             `hcl:"enabled" doc:"serve the web interface"`
-	Dir                     *string           `hcl:"dir" later:"H" doc:"directory with another web interface"`
-	ContentPath             *string           `hcl:"content_path" later:"H" doc:"path that it is served under"`
+	Dir                     *string           `hcl:"dir" doc:"directory with another web interface"`
+	ContentPath             *string           `hcl:"content_path" doc:"path that it is served under"`
 	MetricsProvider         *string           `hcl:"metrics_provider" later:"H" doc:"name of the source of charts"`
 	MetricsProviderFiles    []string          `hcl:"metrics_provider_files" later:"H" doc:"scripts of the source of charts"`
 	MetricsProviderOptsJSON *string           `hcl:"metrics_provider_options_json" later:"H" doc:"options of the source of charts"`

@@ -208,10 +208,10 @@ func (in *Input) flagTree() *hclconf.Node {
 			n.Kind = hclconf.Object
 			for _, s := range v.given {
 				k, val, _ := strings.Cut(s, ":")
-				graft(n, []string{k}, hclconf.Field{KeyRange: rng, Value: &hclconf.Node{Kind: hclconf.String, Text: val, Range: rng}})
+				n.Graft([]string{k}, hclconf.Field{KeyRange: rng, Value: &hclconf.Node{Kind: hclconf.String, Text: val, Range: rng}})
 			}
 		}
-		graft(root, strings.Split(v.def.key, "."), hclconf.Field{KeyRange: rng, Value: n})
+		root.Graft(strings.Split(v.def.key, "."), hclconf.Field{KeyRange: rng, Value: n})
 	}
 	return root
 }

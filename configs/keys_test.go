@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"consul.internal/configs/older"
 	"consul.internal/internal/hclconf"
 )
 
@@ -44,7 +45,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
 	}
-	for from, to := range older() {
+	for from, to := range older.Names() {
 		if _, ok := seen[to]; to != "" && !ok {
 			t.Errorf("older name %s leads to %s, which is no key", from, to)
 		}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"consul.internal/configs/definition"
+	"consul.internal/configs/older"
 	"consul.internal/internal/fault"
 	"consul.internal/internal/hclconf"
 )
@@ -203,7 +205,7 @@ func (l *loader) text(name string, text []byte, format string) {
 func (l *loader) take(root *hclconf.Node, flags bool) error {
 	l.olderACL = l.olderACL || root.Get("acl_datacenter") != nil
 	l.olderReplication = l.olderReplication || root.Get("acl_replication_token") != nil
-	l.warnings = append(l.warnings, renew(root)...)
+	l.warnings = append(l.warnings, older.Renew(root)...)
 	var f file
 	found, err := hclconf.Decode(root, &f, hclconf.Options{Loose: true})
 	if err != nil {
@@ -240,18 +242,10 @@ func counted(lines []string) string {
 // unbuilt names the keys in use that nothing uses yet.
 func (l *loader) unbuilt() []string {
 	names := unbuilt(l.where)
-	for _, s := range l.merged.Services {
-		for _, k := range []struct {
-			used bool
-			name string
-		}{
-			{s.Proxy != nil, "service.proxy"},
-			{s.Connect != nil, "service.connect"},
-			{s.Locality != nil, "service.locality"},
-			{s.Namespace != "" || s.Partition != "", "service.namespace"},
-		} {
-			if k.used && !slices.Contains(names, k.name) {
-				names = append(names, k.name)
+	for i := range l.merged.Services {
+		for _, name := range definition.Unbuilt(&l.merged.Services[i]) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"consul.internal/dnsserver/observe"
 )
 
 func TestRecursors(t *testing.T) {
@@ -47,6 +49,11 @@ func TestRecursorMistakes(t *testing.T) {
 		{`dns_config { limit_exempt = ["lan"] }`, `dns_config.limit_exempt: "lan" is not a network`},
 		{`dns_config { max_udp_size = 511 }`, "dns_config.max_udp_size: 511 is less than the 512 bytes that every asker takes"},
 		{`dns_config { response_rate_limit = -1 }`, "dns_config.response_rate_limit: -1 is negative"},
+		{`dns_config { unknown_name_limit = -1 }`, "dns_config.unknown_name_limit: -1 is negative"},
+		{`dns_config { dnstap { socket = "tap.sock" } }`, `dns_config.dnstap.socket: "tap.sock" is not an absolute path`},
+		{`dns_config { query_log { path = "q.log" } }`, `dns_config.query_log.path: "q.log" is not an absolute path`},
+		{`dns_config { query_log { sampel = 1 } }`, `sample`},
+		{`dns_config { version_bind = "ü" }`, "printable ASCII"},
 		{`dns_config { recursion_allow = ["lan"] }`, `dns_config.recursion_allow: "lan" is not a network`},
 	} {
 		_, _, err := Load([]string{"-data-dir=x", "-client=127.0.0.1", "-hcl", tt.hcl}, testHost())
@@ -56,4 +63,23 @@ func TestRecursorMistakes(t *testing.T) {
 	}
 	// The same port elsewhere is another server.
 	mustLoad(t, "-data-dir=x", "-client=127.0.0.1", "-hcl", `recursors = ["127.0.0.2:8600", "10.0.0.5:8600"]`)
+}
+
+// TestObserve: a log of questions has a sample and bounds of its own, and is off
+// where nothing is said of it.
+func TestObserve(t *testing.T) {
+	for _, tt := range []struct {
+		hcl  string
+		want observe.Config
+	}{
+		{``, observe.Config{}},
+		{`query_log { path = "/q" }`, observe.Config{Log: observe.Log{Path: "/q", Sample: 100, MaxBytes: 100e6, Keep: 5}}},
+		{`query_log { sample = 3 rotate_bytes = 0 rotate_max_files = 2 } dnstap { socket = "/t" sample = 4 }`,
+			observe.Config{Log: observe.Log{Sample: 3, Keep: 2}, Tap: observe.Tap{Socket: "/t", Sample: 4}}},
+	} {
+		s, _ := mustLoad(t, "-data-dir=x", "-hcl", "dns_config { "+tt.hcl+" }")
+		if s.DNS.Observe != tt.want {
+			t.Errorf("%s: %+v", tt.hcl, s.DNS.Observe)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"consul.internal/catalog"
+	"consul.internal/configs/definition"
 	"consul.internal/internal/hclconf"
 	"github.com/hashicorp/go-uuid"
 )
@@ -82,8 +82,7 @@ func (r *resolver) settings() *Settings {
 		PrometheusRetention: value(f.Telemetry.PrometheusRetention),
 	}
 	s.Server.ConfigEntries = r.configEntries(s.Server.Enabled && s.Node.PrimaryDatacenter == s.Node.Datacenter)
-	s.Definitions = r.definitions(s.Checks)
-	s.Definitions.Watches = watches(f.Watches, r.findings)
+	s.Definitions = r.definitions(s.Checks.ScriptsLocal)
 	s.RemoteExec = !or(f.DisableRemoteExec, true)
 	r.gossipKey()
 	r.words()
@@ -153,7 +152,7 @@ func (r *resolver) node() Node {
 	if n.PrimaryDatacenter != n.Datacenter && !nameFormat.MatchString(n.PrimaryDatacenter) {
 		r.errorf("primary_datacenter", "primary_datacenter can only contain lowercase alphanumeric, - or _ characters. received: %q", n.PrimaryDatacenter)
 	}
-	r.meta("node_meta", r.at("node_meta")+"node_meta", f.NodeMeta)
+	r.nodeMeta()
 	return n
 }
 
@@ -188,37 +187,28 @@ func (r *resolver) nodeLabel(name string) {
 	}
 }
 
-// Bounds of metadata, on nodes and services: it travels with every answer.
-const (
-	maxMetaPairs = 64
-	maxMetaKey   = 128 // bytes
-	maxMetaValue = 512 // bytes
-)
-
-// metaKey is what a metadata key may look like, so that filters can name it.
-var metaKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
-// meta checks metadata; what begins the messages.
-func (r *resolver) meta(key, what string, meta map[string]string) {
-	if len(meta) > maxMetaPairs {
-		r.errs = append(r.errs, fmt.Sprintf("%s cannot contain more than %d key/value pairs", what, maxMetaPairs))
-	}
-	for _, k := range sorted(meta) {
-		at := what
-		if rng, ok := r.where[key+"."+k]; ok && key != "" {
-			at = hclconf.Place(rng) + ": " + key
+// nodeMeta checks the metadata of the node.
+func (r *resolver) nodeMeta() {
+	const key = "node_meta"
+	all := r.at(key) + key
+	r.errs = append(r.errs, definition.CheckMeta(r.f.NodeMeta, "consul-", all, func(k string) string {
+		if rng, ok := r.where[key+"."+k]; ok {
+			return hclconf.Place(rng) + ": " + key
 		}
-		switch {
-		case !metaKey.MatchString(k):
-			r.errs = append(r.errs, fmt.Sprintf("%s: key %q contains invalid characters; use letters, digits, - and _", at, k))
-		case len(k) > maxMetaKey:
-			r.errs = append(r.errs, fmt.Sprintf("%s: key %q is longer than %d bytes", at, k, maxMetaKey))
-		case strings.HasPrefix(k, "consul-") && key == "node_meta":
-			r.errs = append(r.errs, fmt.Sprintf("%s: key %q is reserved: keys of your own must not begin with \"consul-\"", at, k))
-		case len(meta[k]) > maxMetaValue:
-			r.errs = append(r.errs, fmt.Sprintf("%s: the value of %q is longer than %d bytes", at, k, maxMetaValue))
-		}
+		return all
+	})...)
+}
+
+// definitions turns services, checks and watches into what the agent takes.
+func (r *resolver) definitions(scripts bool) definition.Set {
+	j := definition.Judge{Scripts: scripts, Lenient: r.checkOnly}
+	set := j.Definitions(r.f.Services, r.f.Checks)
+	set.Watches = j.Watches(r.f.Watches)
+	r.errs = append(r.errs, j.Errors...)
+	for _, w := range j.Warnings {
+		r.warnf("", "%s", w)
 	}
+	return set
 }
 
 func (r *resolver) paths() Paths {

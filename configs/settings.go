@@ -4,14 +4,12 @@ import (
 	"net/netip"
 	"time"
 
-	"consul.internal/agent"
-	"consul.internal/checks"
 	"consul.internal/configentry"
+	"consul.internal/configs/definition"
 	"consul.internal/dnsserver"
 	"consul.internal/dnsserver/observe"
 	"consul.internal/dnsserver/transfer"
 	"consul.internal/dnsserver/zone"
-	"consul.internal/internal/watch"
 )
 
 // Settings is the whole configuration of one agent, checked and resolved. Its
@@ -39,7 +37,7 @@ type Settings struct {
 	ACL         ACL
 	Log         Log
 	Telemetry   Telemetry
-	Definitions Definitions
+	Definitions definition.Set
 	RemoteExec  bool // run what consul exec asks for
 
 	effective file // what Diff compares
@@ -160,7 +158,9 @@ type HTTP struct {
 	MaxHeaderBytes  int
 	AllowAnyChar    bool // disable_http_unprintable_char_filter
 	EnableDebug     bool
-	UI              bool // ui_config.enabled
+	UI              bool   // ui_config.enabled, or ui_config.dir
+	UIDir           string // with other pages; "" = none
+	UIPath          string // "" = /ui/
 }
 
 // Limits bound what clients may use.
@@ -317,18 +317,4 @@ type Telemetry struct {
 	FilterDefault       bool
 	PrefixFilter        []string
 	PrometheusRetention time.Duration // 0 = off
-}
-
-// Definitions are the services, checks and watches of the files.
-type Definitions struct {
-	Services []agent.ServiceDefinition
-	Checks   []checks.Definition
-	Watches  []Watch
-}
-
-// Watch is a query whose changes a handler is told of: a program or a URL.
-type Watch struct {
-	Query watch.Query
-	Args  []string // the program
-	URL   *watch.URL
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"consul.internal/configs/definition"
 	"consul.internal/internal/watch"
 )
 
@@ -25,7 +26,7 @@ watch { type = "service" service = "web" tag = ["a", "b"] handler_type = "script
   {"path": "https://localhost:8000/watch", "method": "PUT", "header": {"x-foo": ["bar", "baz"]}, "timeout": "3s", "tls_skip_verify": true}}]}`,
 	})
 	s, warnings := mustLoad(t, "-config-file=a.hcl", "-config-file=b.json")
-	want := []Watch{
+	want := []definition.Watch{
 		{Query: watch.Query{Type: "key", Key: "foo"}, Args: []string{"/bin/handler", "-x"}},
 		{Query: watch.Query{Type: "service", Service: "web", Tags: []string{"a"}, PassingOnly: true, Datacenter: "dc2", Token: "t"}, Args: []string{"/bin/zsh", "-c", "echo changed"}},
 		{Query: watch.Query{Type: "service", Service: "web", Tags: []string{"a", "b"}}, Args: []string{"h"}},

@@ -149,7 +149,7 @@ func httpConfig(s *configs.Settings) (httpapi.Config, bool) {
 	cfg.MaxConnsPerClient = s.Limits.HTTPMaxConnsPerClient
 	cfg.DefaultQueryTime, cfg.MaxQueryTime = s.Queries.DefaultTime, s.Queries.MaxTime
 	cfg.EnableDebug = s.HTTP.EnableDebug
-	cfg.UI = s.HTTP.UI
+	cfg.UI, cfg.Pages.Path, cfg.Pages.Dir, cfg.Pages.Domain = s.HTTP.UI, s.HTTP.UIPath, s.HTTP.UIDir, s.DNS.Domain
 	cfg.MaxHeaderBytes = s.HTTP.MaxHeaderBytes
 	cfg.TranslateWANAddrs = s.Node.TranslateWANAddrs
 	cfg.DiscoveryMaxStale = s.Queries.DiscoveryMaxStale

@@ -3,14 +3,10 @@ package daemon
 import (
 	"context"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"consul.internal/catalog"
-	"consul.internal/internal/gossip"
-	"consul.internal/lan"
 	"consul.internal/rpc"
-	"consul.internal/wan"
 	"go.uber.org/zap"
 )
 
@@ -36,7 +32,7 @@ type placing struct{ d *Daemon }
 // send tells the servers now and then where this agent is.
 func (p placing) send(ctx context.Context) {
 	d := p.d
-	pause := rand.N(coordinatePause(d.pools.others() + 1))
+	pause := rand.N(coordinatePause(d.pools.Others() + 1))
 	failing := false
 	for {
 		t := time.NewTimer(pause)
@@ -52,13 +48,13 @@ func (p placing) send(ctx context.Context) {
 			d.log.Warn("Coordinate update error; trying on", zap.Error(err))
 		}
 		failing = err != nil
-		pause = coordinatePause(d.pools.others() + 1)
+		pause = coordinatePause(d.pools.Others() + 1)
 		pause += rand.N(pause/coordinateJitter + 1)
 	}
 }
 
 func (p placing) sendOnce(ctx context.Context) error {
-	at, err := p.d.pools.lan.Load().Coordinate()
+	at, err := p.d.pools.LAN().Coordinate()
 	if err != nil {
 		return err
 	}
@@ -72,7 +68,7 @@ func (p placing) sendOnce(ctx context.Context) error {
 
 // now is where this agent is, nil if that is not shared or not known.
 func (p placing) now() *catalog.Coordinate {
-	pool := p.d.pools.lan.Load()
+	pool := p.d.pools.LAN()
 	if p.d.settings.Gossip.NoCoordinates || pool == nil {
 		return nil
 	}
@@ -82,70 +78,4 @@ func (p placing) now() *catalog.Coordinate {
 	}
 	place := catalog.Coordinate(at)
 	return &place
-}
-
-// Coordinates implements server.Pools: where the living servers of all
-// datacenters are, as the pool of all servers has learned it. Where there is none,
-// the servers of this datacenter stand for it.
-func (p *pools) Coordinates() []rpc.CoordinateDatacenter {
-	if w := p.wan.Load(); w != nil {
-		return worldPlaces(w, p.d.nodeID)
-	}
-	out := rpc.CoordinateDatacenter{Datacenter: p.d.settings.Node.Datacenter, AreaID: rpc.AreaWAN}
-	if pool := p.lan.Load(); pool != nil {
-		out.Coordinates = serverPlaces(pool, p.d.nodeID)
-	}
-	return []rpc.CoordinateDatacenter{out}
-}
-
-// places is a pool that knows where its members are.
-type places interface {
-	Coordinate() (gossip.Coordinate, error)
-	CachedCoordinate(name string) (gossip.Coordinate, bool)
-}
-
-func placeOf(pool places, member string, own bool) *catalog.Coordinate {
-	at, known := pool.CachedCoordinate(member)
-	if own {
-		var err error
-		at, err = pool.Coordinate()
-		known = err == nil
-	}
-	if !known {
-		return nil
-	}
-	place := catalog.Coordinate(at)
-	return &place
-}
-
-// worldPlaces is where the living servers are, by datacenter, the nearest first.
-func worldPlaces(pool *wan.Pool, self string) (out []rpc.CoordinateDatacenter) {
-	at := map[string]int{}
-	for i, dc := range pool.Datacenters() {
-		at[dc.Name] = i
-		out = append(out, rpc.CoordinateDatacenter{Datacenter: dc.Name, AreaID: rpc.AreaWAN})
-	}
-	for _, m := range pool.Members() {
-		if m.Server == nil || m.Status != gossip.StatusAlive {
-			continue
-		}
-		if i, ok := at[m.Server.Datacenter]; ok {
-			if place := placeOf(pool, m.Name, m.ID == self); place != nil {
-				name := strings.TrimSuffix(m.Name, "."+m.Server.Datacenter) // as the pool calls it
-				out[i].Coordinates = append(out[i].Coordinates, &catalog.NodeCoordinate{Node: name, Coord: place})
-			}
-		}
-	}
-	return out
-}
-
-// serverPlaces is where the living servers are, as far as that is known.
-func serverPlaces(pool *lan.Pool, self string) []*catalog.NodeCoordinate {
-	var out []*catalog.NodeCoordinate
-	for _, sv := range pool.Servers() {
-		if place := placeOf(pool, sv.Name, sv.ID == self); place != nil && sv.Status == gossip.StatusAlive {
-			out = append(out, &catalog.NodeCoordinate{Node: sv.Name, Coord: place})
-		}
-	}
-	return out
 }

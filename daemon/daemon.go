@@ -12,6 +12,7 @@ import (
 	"consul.internal/agent/tokens"
 	"consul.internal/catalog"
 	"consul.internal/configs"
+	"consul.internal/daemon/pools"
 	"consul.internal/dnsserver"
 	"consul.internal/dnsserver/transfer"
 	"consul.internal/federation"
@@ -60,7 +61,7 @@ type Daemon struct {
 	access
 	mux    *wire.Mux
 	router *federation.Router
-	pools  *pools
+	pools  *pools.Pools
 	views  views
 	store  *store.Store   // nil on a client
 	srv    *server.Server // nil on a client
@@ -81,25 +82,6 @@ type access struct {
 	tokens *tokens.Store // that this agent has for itself
 	guard  edge.Guard    // nil = there is no access control
 	doors
-}
-
-// ending is how an agent comes to its end.
-type ending struct {
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
-	closers []closer
-	done    chan struct{} // closed when the process is to end
-	end     sync.Once
-	err     error // why, if not by a leave
-	leaving sync.Once
-	left    chan struct{} // closed when the first leave has told the others
-	closing sync.Once
-}
-
-// closer is one step of closing, in the reverse order of opening.
-type closer struct {
-	name  string
-	close func() error
 }
 
 const (
@@ -180,9 +162,10 @@ func (d *Daemon) Open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.pools.open(life); err != nil {
+	if err := d.pools.Open(life); err != nil {
 		return err
 	}
+	d.onClose("pools", d.pools.Close)
 	if err := d.local.Open(life); err != nil {
 		return err
 	}
@@ -190,9 +173,15 @@ func (d *Daemon) Open(ctx context.Context) (err error) {
 	if !d.settings.Gossip.NoCoordinates {
 		d.wg.Go(func() { placing{d}.send(life) })
 	}
-	d.wg.Go(func() { d.notePresence(life) })
-	if err := d.openDNS(life); err != nil {
+	d.wg.Go(func() { notePresence(life, presencePath(d.settings), d.log) })
+	if !d.settings.Server.Enabled {
+		err = d.openDNS(life)
+	}
+	if err != nil {
 		return err
+	}
+	if d.dns != nil {
+		d.onClose("DNS door", d.dns.Close) // after the agent and before the store, also where it was opened before both
 	}
 	if err := d.openHTTP(life); err != nil {
 		return err
@@ -204,11 +193,12 @@ func (d *Daemon) Open(ctx context.Context) (err error) {
 func (d *Daemon) openServer(ctx, life context.Context) error {
 	s, log := d.settings, d.log.Named("server")
 	layer := raftLayer{d.mux.Raft(), netip.AddrPortFrom(s.Addresses.AdvertiseLAN, uint16(s.Ports.Server))}
+	cluster := d.pools.Cluster()
 	var err error
 	d.store, err = store.New(storeConfig(s, d.nodeID), store.Deps{
 		Logger: log, Transport: transport.New(layer, log), Feed: func(b catalog.Batch) { feed(d, b) },
-		Address: func(id store.ServerID) (string, bool) { return d.pools.address(string(id)) },
-		Pool:    d.pools.candidates, Peers: peers{d}, Forget: d.pools.forget,
+		Address: func(id store.ServerID) (string, bool) { return cluster.Address(string(id)) },
+		Pool:    cluster.Candidates, Peers: peers{d}, Forget: cluster.Forget,
 		Demote: func(ctx context.Context, in *rpc.RaftDemoteRequest) (*rpc.RaftDemoteReply, error) {
 			return rpc.Call(ctx, d.router, rpc.RaftDemote, in)
 		},
@@ -231,7 +221,7 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	}
 	d.srv = server.New(cfg, server.Deps{
 		Leases: leases,
-		Store:  d.store, Feed: d.views.feed, Pools: d.pools, Abroad: d.pools, Log: log, Remote: elsewhere{d}, Names: names{d}, Primary: primary,
+		Store:  d.store, Feed: d.views.feed, Pools: d.pools.Operations(), Abroad: abroad{d.pools.Operations(), &d.views}, Log: log, Remote: elsewhere{d}, Names: names{d}, Primary: primary,
 	})
 	if err := d.newRouter(life, d.srv); err != nil {
 		return err
@@ -243,14 +233,14 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 		return err
 	}
 	d.store.RunLeader(func(ctx context.Context) {
-		select {
-		case <-d.pools.ready: // without the pool every node would look like a stranger
-		case <-ctx.Done():
+		opened, ok := cluster.Opened(ctx)
+		if !ok {
 			return
 		}
+		pool := d.pools.LAN()
 		r := &leader.Reconciler{
-			Caller: d.srv.Own(), Self: d.nodeID, Cluster: d.store.Members(), ClusterID: d.store.ClusterID, Members: d.pools.forLeader, Changed: d.pools.changed,
-			Reachable: d.pools.reachable, Doubts: d.pools.lan.Load().Doubts(), Silent: d.pools.lan.Load().Silent, Opened: d.pools.opened, Forget: s.Gossip.ReconnectTimeout, Log: log,
+			Caller: d.srv.Own(), Self: d.nodeID, Cluster: d.store.Members(), ClusterID: d.store.ClusterID, Members: cluster.Members, Changed: cluster.Changed(),
+			Reachable: cluster.Reachable, Doubts: pool.Doubts(), Silent: pool.Silent, Opened: opened, Forget: s.Gossip.ReconnectTimeout, Log: log,
 		}
 		r.Run(ctx)
 	})
@@ -266,6 +256,13 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	d.store.RunLeader(d.srv.ReapTokens)
 	d.store.RunLeader(d.srv.ReplicateACL)
 	d.store.RunLeader(func(context.Context) { d.local.SyncNow() })
+	// Names are answered as soon as the first of them have been read: see state.Foretell.
+	if err := d.openDNS(life); err != nil {
+		return err
+	}
+	if d.dns != nil {
+		d.onClose("DNS door", d.dns.Close)
+	}
 	if err := d.openStore(ctx, life); err != nil {
 		return err
 	}
@@ -331,12 +328,12 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	near := newNearby(d.caller, placing{d}.now)
+	near := newNearby(d.caller, placing{d}.now, d.tokens.DNS)
 	d.wg.Go(func() { near.learn(ctx) })
 	var err error
 	d.dns, err = dnsserver.New(cfg, dnsserver.Deps{
 		Source: d.views.source, Logger: d.log.Named("dns"),
-		Metrics: d.opts.Metrics, Execute: d.views.queries.Execute, Datacenters: d.pools.chart, Near: near.distances,
+		Metrics: d.opts.Metrics, Execute: d.views.queries.Execute, Datacenters: d.pools.Chart, Near: near.distances,
 		Services: newServiceNames(d.caller, d.tokens.DNS).list, TLS: d.tls.HTTPS.Server("dot"), Transfer: d.transfers,
 		Identity: d.settings.Node.Name, Version: "consul " + version.Human(),
 	})
@@ -346,7 +343,6 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 	if err := d.dns.Open(ctx); err != nil {
 		return err
 	}
-	d.onClose("DNS door", d.dns.Close)
 	for _, a := range dnsserver.TLSAddrs(d.dns) {
 		d.log.Info("Started DNS server", zap.Stringer("address", a), zap.String("network", "tls"))
 	}
@@ -358,7 +354,7 @@ func (d *Daemon) openDNS(ctx context.Context) error {
 
 func (d *Daemon) httpDeps() httpapi.Deps {
 	deps := httpapi.Deps{
-		Caller: d.caller, Local: d.local, Process: process{d}, Pool: process{d}, Snapshots: snapshots{d}, Events: d.pools.events, Log: d.log.Named("http"),
+		Caller: d.caller, Local: d.local, Process: process{d}, Pool: d.pools.Shown(), Snapshots: snapshots{d}, Events: d.pools.Events(), Log: d.log.Named("http"),
 		Guard: d.guard, Tokens: d.tokens, Audit: d.audit, Metrics: d.opts.Metrics, Monitor: d.opts.Monitor, TLS: d.tls.HTTPS.Server("h2", "http/1.1"),
 	}
 	if d.dns != nil { // else the interface would hold a server that is none
@@ -397,18 +393,6 @@ func (d *Daemon) openHTTP(ctx context.Context) error {
 		d.log.Info("Starting server", zap.Stringer("address", a), zap.String("network", a.Network()), zap.String("protocol", protocol))
 	}
 	return nil
-}
-
-func (d *Daemon) onClose(name string, fn func() error) {
-	d.closers = append(d.closers, closer{name, fn})
-}
-
-// finish tells the process to end.
-func (d *Daemon) finish(err error) {
-	d.end.Do(func() {
-		d.err = err
-		close(d.done)
-	})
 }
 
 // Close ends every part in the reverse order of opening: the doors first. It may

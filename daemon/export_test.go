@@ -20,7 +20,7 @@ func (d *Daemon) Mirror() *view.Mirror { return d.views.names }
 func (d *Daemon) World() *world.World  { return d.views.world }
 func (d *Daemon) Store() *store.Store  { return d.store }
 func (d *Daemon) Local() *agent.Local  { return d.local }
-func (d *Daemon) Pool() *lan.Pool      { return d.pools.lan.Load() }
+func (d *Daemon) Pool() *lan.Pool      { return d.pools.LAN() }
 
 // Execute executes prepared queries as DNS does.
 func (d *Daemon) Execute(ctx context.Context, ask zone.Ask) (zone.Result, error) {

@@ -32,7 +32,7 @@ func (d *Daemon) leaveSoon(ctx context.Context) error {
 // leader hands over, the servers take the node out of the catalog, then the pool
 // hears of it. What does not work is left to the others to find out.
 func (d *Daemon) depart(ctx context.Context) (alone bool) {
-	alone = d.alone()
+	alone = d.pools.Alone() // there is nobody whom a good-bye would tell anything
 	d.leaving.Do(func() {
 		defer close(d.left)
 		d.log.Info("leaving: answering what is in flight, then closing")
@@ -57,19 +57,16 @@ func (d *Daemon) depart(ctx context.Context) (alone bool) {
 			Target: rpc.Target{Token: d.tokens.Agent()}, Node: d.settings.Node.Name,
 		})
 		note("this node stays in the catalog until the leader removes it", err)
-		if w := d.pools.wan.Load(); w != nil {
+		if w := d.pools.WAN(); w != nil {
 			note("the other datacenters may take this server for failed", w.Leave(ctx))
 		}
-		if pool := d.pools.lan.Load(); pool != nil {
+		if pool := d.pools.LAN(); pool != nil {
 			note("the pool may take this agent for failed", pool.Leave(ctx))
 		}
 	})
 	<-d.left
 	return alone
 }
-
-// alone reports that there is nobody whom a good-bye would tell anything.
-func (d *Daemon) alone() bool { return d.pools.others() == 0 && d.pools.alone() }
 
 // drain keeps the doors open for as long as answers of others may still lead
 // here, and the answer to the leave itself may be under way.

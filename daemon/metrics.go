@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"consul.internal/configs"
+	"consul.internal/daemon/pools"
 	"consul.internal/internal/metrics"
 	"consul.internal/internal/version"
 	"consul.internal/rpc"
@@ -55,8 +56,8 @@ func (d *Daemon) publish() {
 		services.Set(float64(names))
 		instances.Set(float64(all))
 		alive := map[string]int{}
-		for _, m := range (process{d}).Members(false) {
-			if m.Status == statusAlive {
+		for _, m := range d.pools.Shown().Members(false) {
+			if m.Status == pools.StatusAlive {
 				alive[m.Tags["role"]]++
 			}
 		}

@@ -19,13 +19,14 @@ const nearbyInterval = coordinateInterval
 type nearby struct {
 	caller rpc.Caller
 	place  func() *catalog.Coordinate // of this agent; nil if it is not known
+	token  func() string              // that DNS questions are answered with
 	known  atomic.Pointer[map[string]float64]
 	asked  atomic.Bool
 	wake   chan struct{}
 }
 
-func newNearby(c rpc.Caller, place func() *catalog.Coordinate) *nearby {
-	return &nearby{caller: c, place: place, wake: make(chan struct{}, 1)}
+func newNearby(c rpc.Caller, place func() *catalog.Coordinate, token func() string) *nearby {
+	return &nearby{caller: c, place: place, token: token, wake: make(chan struct{}, 1)}
 }
 
 // distances tells of a node, by its folded name, how many seconds it is away; not ok
@@ -69,7 +70,9 @@ func (n *nearby) learnOnce(ctx context.Context) {
 	if here == nil {
 		return
 	}
-	out, err := rpc.Call(ctx, n.caller, rpc.CoordinateNodes, &rpc.CoordinateNodesRequest{ReadOptions: rpc.ReadOptions{Consistency: rpc.Stale}})
+	out, err := rpc.Call(ctx, n.caller, rpc.CoordinateNodes, &rpc.CoordinateNodesRequest{
+		ReadOptions: rpc.ReadOptions{Target: rpc.Target{Token: n.token()}, Consistency: rpc.Stale},
+	})
 	if err != nil {
 		return
 	}

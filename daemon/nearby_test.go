@@ -37,7 +37,7 @@ func (g *gazetteer) Call(_ context.Context, _ string, _, out any) error {
 func TestNearby(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		caller := &gazetteer{}
-		n := newNearby(caller, func() *catalog.Coordinate { return at(0) })
+		n := newNearby(caller, func() *catalog.Coordinate { return at(0) }, func() string { return "dns" })
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); n.learn(ctx) }()

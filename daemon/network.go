@@ -78,7 +78,7 @@ func (d *Daemon) newRouter(ctx context.Context, local federation.Local) error {
 		Dial: func(ctx context.Context, sv federation.Server) (net.Conn, error) {
 			return d.mux.DialCallsIn(ctx, sv.Datacenter, sv.Addr)
 		},
-		ClusterSize: func() int { return len(d.pools.members()) },
+		ClusterSize: d.pools.Size,
 	}
 	var err error
 	d.router, err = federation.New(routerConfig(d.settings, d.nodeID), deps)

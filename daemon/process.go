@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"runtime"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 	"consul.internal/configs"
 	"consul.internal/httpapi"
 	"consul.internal/internal/fault"
-	"consul.internal/internal/gossip"
 	"consul.internal/internal/tlsx"
 	"consul.internal/internal/version"
 	"go.uber.org/zap"
@@ -21,10 +21,7 @@ import (
 // process is the daemon as the HTTP API shows and steers it.
 type process struct{ d *Daemon }
 
-var (
-	_ httpapi.Process = process{}
-	_ httpapi.Pool    = process{}
-)
+var _ httpapi.Process = process{}
 
 func (p process) Reload(ctx context.Context) error {
 	if p.d.opts.Reload == nil {
@@ -34,63 +31,6 @@ func (p process) Reload(ctx context.Context) error {
 }
 
 func (p process) Leave(ctx context.Context) error { return p.d.leaveSoon(ctx) }
-
-// statusAlive is a living member's status as Serf counts.
-const statusAlive = int(gossip.StatusAlive)
-
-// member is this agent as a member of a pool.
-func (d *Daemon) member(wan bool) httpapi.Member {
-	s := d.settings
-	if pool := d.pools.lan.Load(); pool != nil && !wan {
-		return shown(pool.Local().Member)
-	}
-	m := httpapi.Member{
-		Name: s.Node.Name, Addr: s.Addresses.AdvertiseLAN.String(), Port: uint16(max(s.Ports.SerfLAN, 0)),
-		Status: statusAlive, Tags: lanConfig(s, d.nodeID).Identity.Tags(),
-		ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2, DelegateMin: 2, DelegateMax: 5, DelegateCur: 4,
-	}
-	if wan {
-		m.Name += "." + s.Node.Datacenter
-		m.Addr, m.Port = s.Addresses.AdvertiseWAN.String(), uint16(max(s.Ports.SerfWAN, 0))
-	}
-	return m
-}
-
-// Members lists the pool of the datacenter, or that of all servers.
-func (p process) Members(wan bool) (out []httpapi.Member) {
-	if wan {
-		if !p.d.settings.Server.Enabled {
-			return nil
-		}
-		w := p.d.pools.wan.Load()
-		if w == nil {
-			return []httpapi.Member{p.d.member(true)}
-		}
-		for _, m := range w.Members() {
-			out = append(out, shown(m.Member))
-		}
-		return out
-	}
-	members := p.d.pools.members()
-	for _, m := range members {
-		out = append(out, shown(m.Member))
-	}
-	return out
-}
-
-// Join contacts other members.
-func (p process) Join(ctx context.Context, addrs []string, wan bool) (int, error) {
-	pool, all := p.d.pools.lan.Load(), p.d.pools.wan.Load()
-	switch {
-	case wan && all == nil:
-		return 0, fault.Newf(fault.Invalid, "only servers join the pool of all servers, and only where ports.serf_wan is open")
-	case wan:
-		return all.Join(ctx, addrs)
-	case pool == nil:
-		return 0, fault.Newf(fault.Unavailable, "this agent's gossip pool is not open yet")
-	}
-	return pool.Join(ctx, addrs)
-}
 
 // Self describes the process. Secrets never stand in it.
 func (p process) Self() httpapi.Self {
@@ -113,13 +53,14 @@ func (p process) Self() httpapi.Self {
 			"AdvertiseAddrLAN": s.Addresses.AdvertiseLAN.String(), "AdvertiseAddrWAN": s.Addresses.AdvertiseWAN.String(),
 		},
 		Coord:  placing{d}.now(),
-		Member: d.member(false),
-		Stats:  d.stats(s),
+		Member: d.pools.Shown().Self(false),
+		Stats:  p.stats(),
 		Meta:   d.local.Node().Meta,
 	}
 }
 
-func (d *Daemon) stats(s *configs.Settings) map[string]map[string]string {
+func (p process) stats() map[string]map[string]string {
+	d, s, pools := p.d, p.d.settings, p.d.pools.Shown()
 	ttls, monitors := 0, 0
 	checks := d.local.Checks()
 	for _, c := range checks {
@@ -144,19 +85,16 @@ func (d *Daemon) stats(s *configs.Settings) map[string]map[string]string {
 			"max_procs": strconv.Itoa(runtime.GOMAXPROCS(0)), "goroutines": strconv.Itoa(runtime.NumGoroutine()),
 			"cpu_count": strconv.Itoa(runtime.NumCPU()),
 		},
-		"serf_lan": d.pools.serfStats(),
 	}
+	maps.Copy(stats, pools.Stats())
 	if d.store != nil {
 		stats["consul"]["bootstrap"] = strconv.FormatBool(s.Server.Bootstrap)
-		stats["consul"]["known_datacenters"] = strconv.Itoa(len(d.pools.Datacenters()))
+		stats["consul"]["known_datacenters"] = strconv.Itoa(len(d.pools.Chart()))
 		stats["consul"]["leader"] = strconv.FormatBool(d.store.IsLeader())
 		stats["consul"]["leader_addr"] = d.store.LeaderAddr()
 		stats["raft"] = d.store.Stats()
-		if w := d.pools.wan.Load(); w != nil {
-			stats["serf_wan"] = w.Stats()
-		}
 	} else {
-		stats["consul"]["known_servers"] = strconv.Itoa(len(*d.pools.servers.Load()))
+		stats["consul"]["known_servers"] = strconv.Itoa(pools.Servers())
 	}
 	return stats
 }

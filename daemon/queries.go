@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"consul.internal/catalog"
+	"consul.internal/daemon/pools"
 	"consul.internal/dnsserver/prepared"
 	"consul.internal/dnsserver/zone"
 	"consul.internal/internal/fault"
@@ -86,4 +87,16 @@ type names struct{ d *Daemon }
 
 func (n names) Service(ctx context.Context, datacenter, name string) (*view.Service, view.State, error) {
 	return n.d.views.source.Service(ctx, datacenter, name)
+}
+
+// abroad is what this server knows of other datacenters: its pools who is there, its
+// views their names.
+type abroad struct {
+	pools.Operations
+	views *views
+}
+
+// Follow implements server.Abroad.
+func (a abroad) Follow(ctx context.Context, dc string, direct bool, c rpc.Conversation) error {
+	return a.views.world.Serve(ctx, dc, direct, c)
 }

@@ -57,9 +57,8 @@ func checkPresence(s *configs.Settings, now time.Time) error {
 	return nil
 }
 
-// notePresence notes now and then that this server runs.
-func (d *Daemon) notePresence(ctx context.Context) {
-	path := presencePath(d.settings)
+// notePresence notes now and then that this server runs; "" is nowhere.
+func notePresence(ctx context.Context, path string, log *zap.Logger) {
 	if path == "" {
 		return
 	}
@@ -71,7 +70,7 @@ func (d *Daemon) notePresence(ctx context.Context) {
 			err = durable.WriteFile(path, text)
 		}
 		if err != nil {
-			d.log.Warn("this server cannot note that it runs", zap.String("file", path), zap.Error(err))
+			log.Warn("this server cannot note that it runs", zap.String("file", path), zap.Error(err))
 		}
 		select {
 		case <-tick.C:

@@ -11,7 +11,7 @@ import (
 
 // judge tells what those may see who follow names at this server; nil where there
 // is no access control.
-func (d *Daemon) judge() view.Judge {
+func judge(d *Daemon) view.Judge {
 	if !d.settings.ACL.Enabled {
 		return nil
 	}
@@ -20,7 +20,7 @@ func (d *Daemon) judge() view.Judge {
 
 // watchRights has this server's own answers, and those that it pushes, follow what
 // tokens may do, until ctx ends.
-func (d *Daemon) watchRights(ctx context.Context, own *view.Local) {
+func watchRights(ctx context.Context, d *Daemon, own *view.Local) {
 	d.srv.WatchACLs(ctx, d.views.feed.Rejudge, func(ctx context.Context) {
 		sight, err := d.srv.Judge(ctx, d.tokens.DNS())
 		if errors.Is(err, fault.Denied) {

@@ -45,7 +45,7 @@ func (v *views) serve(d *Daemon) {
 			return c.ID, c.Epoch
 		},
 		LeaderAge: d.store.LastContact,
-		Judge:     d.judge(),
+		Judge:     judge(d),
 	}, v.dir)
 	d.onClose("views", v.feed.Close)
 }
@@ -56,7 +56,7 @@ func (v *views) beyond(ctx context.Context, d *Daemon) error {
 		Aging(d.store.LastContact, view.DefaultMirrorConfig("").StaleAfter)
 	if d.settings.ACL.Enabled {
 		own = own.Guarded()
-		d.wg.Go(func() { d.watchRights(ctx, own) })
+		d.wg.Go(func() { watchRights(ctx, d, own) })
 	}
 	disk, err := v.disk(ctx, d)
 	if err != nil {
@@ -122,7 +122,7 @@ func (v *views) abroad(d *Daemon, own world.Own, budget *view.Budget, disk *save
 		},
 	}
 	deps := world.Deps{
-		Own: own, Source: viewSource{d.router}, Budget: budget, Known: d.pools.known, Services: d.serviceNames, Logger: d.log.Named("views"),
+		Own: own, Source: viewSource{d.router}, Budget: budget, Known: d.pools.Known, Services: servicesOf(d), Logger: d.log.Named("views"),
 	}
 	if disk != nil {
 		deps.Saved = disk
@@ -139,19 +139,21 @@ func (v *views) abroad(d *Daemon, own world.Own, budget *view.Budget, disk *save
 	return nil
 }
 
-// serviceNames lists the services of a datacenter once they have changed after an index.
-func (d *Daemon) serviceNames(ctx context.Context, dc string, after uint64) ([]string, uint64, error) {
-	out, err := rpc.Call(ctx, d.router, rpc.CatalogServices, &rpc.ServicesRequest{ReadOptions: rpc.ReadOptions{
-		Target: rpc.Target{Datacenter: dc, Token: d.tokens.DNS()}, Consistency: rpc.Stale, MinIndex: after,
-	}})
-	if err != nil {
-		return nil, 0, err
+// servicesOf lists the services of a datacenter once they have changed after an index.
+func servicesOf(d *Daemon) func(ctx context.Context, dc string, after uint64) ([]string, uint64, error) {
+	return func(ctx context.Context, dc string, after uint64) ([]string, uint64, error) {
+		out, err := rpc.Call(ctx, d.router, rpc.CatalogServices, &rpc.ServicesRequest{ReadOptions: rpc.ReadOptions{
+			Target: rpc.Target{Datacenter: dc, Token: d.tokens.DNS()}, Consistency: rpc.Stale, MinIndex: after,
+		}})
+		if err != nil {
+			return nil, 0, err
+		}
+		names := make([]string, 0, len(out.Services))
+		for name := range out.Services {
+			names = append(names, name)
+		}
+		return names, out.Index, nil
 	}
-	names := make([]string, 0, len(out.Services))
-	for name := range out.Services {
-		names = append(names, name)
-	}
-	return names, out.Index, nil
 }
 
 // viewSource follows names at the servers.
@@ -176,6 +178,14 @@ type session struct {
 func (s session) Relayed() bool {
 	r, ok := s.c.(federation.Relayed)
 	return ok && r.Relayed()
+}
+
+// Peer names who is at the other end.
+func (s session) Peer() string {
+	if p, ok := s.c.(interface{ Peer() string }); ok {
+		return p.Peer()
+	}
+	return ""
 }
 
 // peers reaches other servers by their node ID, for the store.

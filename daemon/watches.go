@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"consul.internal/configs"
+	"consul.internal/configs/definition"
 	"consul.internal/internal/remoteexec"
 	"consul.internal/internal/watch"
 	"github.com/hashicorp/consul/api"
@@ -34,7 +35,7 @@ type watches struct {
 
 // running is one watch that is followed.
 type running struct {
-	watch  configs.Watch
+	watch  definition.Watch
 	cancel context.CancelFunc
 }
 
@@ -78,7 +79,7 @@ func (w *watches) Reload(s *configs.Settings) error {
 
 // set follows exactly these. One that was followed before goes on, so that its
 // handler is not called for nothing. The caller holds the lock.
-func (w *watches) set(wanted []configs.Watch) {
+func (w *watches) set(wanted []definition.Watch) {
 	old := w.running
 	w.running = nil
 	for _, want := range wanted {
@@ -103,7 +104,7 @@ func (w *watches) set(wanted []configs.Watch) {
 	}
 }
 
-func (w *watches) follow(ctx context.Context, one configs.Watch) {
+func (w *watches) follow(ctx context.Context, one definition.Watch) {
 	log := w.log.With(zap.String("type", one.Query.Type))
 	_ = watch.Follow(ctx, w.client, one.Query, watch.Calls{
 		Changed: func(ctx context.Context, index uint64, value any) error {

@@ -48,12 +48,16 @@ type Config struct {
 
 	Guard Guard // against use of the server against others
 
-	Transfer transfer.Config // who gets the zone whole; needs Deps.Transfer
-
-	Observe observe.Config // who sees the questions
-	Chaos   zone.Chaos     // what is told of the server itself
+	Extras
 
 	Limits Limits
+}
+
+// Extras are what is given beside answers.
+type Extras struct {
+	Transfer transfer.Config // who gets the zone whole; needs Deps.Transfer
+	Observe  observe.Config  // who sees the questions
+	Chaos    zone.Chaos      // what is told of the server itself
 }
 
 // Choice says which instances of a service are answered, and which of them first.

@@ -182,7 +182,7 @@ func TestExplain(t *testing.T) {
 		t.Error(v)
 	}
 	if e.Kind != "service" || e.Label != "web" || e.Tag != "blue" || e.Datacenter != "dc1" || e.By != "zone" || e.Status != "NOERROR" ||
-		len(e.Views) != 1 || e.Views[0].Index != 7 || !strings.Contains(e.Answer, "10.0.0.1") {
+		len(e.Views) != 1 || e.Views[0].Index != 7 || e.Views[0].Source != "the own state of this server" || !strings.Contains(e.Answer, "10.0.0.1") {
 		t.Errorf("%+v", e)
 	}
 	v = verdicts(explain("web.service.consul", "A"))

@@ -283,7 +283,7 @@ func (s *Server) quick(req, out []byte, from asker) (resp []byte) {
 func (c *clerk) countName(i, length int, reply []byte, n int) {
 	if length > 0 {
 		q := &c.queries[i]
-		c.s.top.Add(q.Key[:q.KeyLen], int(reply[3]&rcodeMask), n, c.now)
+		c.s.count.top.Add(q.Key[:q.KeyLen], int(reply[3]&rcodeMask), n, c.now)
 	}
 }
 

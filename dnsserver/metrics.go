@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"consul.internal/dnsserver/observe"
 	"consul.internal/dnsserver/recurse"
 	"consul.internal/internal/metrics"
 )
@@ -26,6 +27,7 @@ type counters struct {
 	truncated atomic.Uint64
 	limited   atomic.Uint64
 	guesses   atomic.Uint64
+	top       *observe.Top
 	rcodes    [maxRcode]atomic.Uint64
 }
 
@@ -144,7 +146,7 @@ func (s *Server) publish(r *metrics.Registry) {
 		if s.deps.Transfer != nil {
 			countTransfers(r, s.deps.Transfer.Counts())
 		}
-		s.top.Publish(r)
+		s.count.top.Publish(r)
 		s.live.Load().observer.Publish(r)
 		publishAges(s, r)
 		for code, n := range st.Rcodes {

@@ -81,7 +81,7 @@ func (s *Server) full(req, out []byte, from asker) (resp []byte) {
 	if signer == nil || !signer.Good() {
 		refuseGuess(s, r, opt, from)
 	}
-	s.countName(r)
+	countName(s, r)
 	s.guards.bake(r, opt, from)
 	var err error
 	if signer != nil {

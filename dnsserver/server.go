@@ -62,8 +62,7 @@ type Server struct {
 	count    counters
 	timers   timers
 	guards   guards
-	fast     *fast // nil: there is only the full path
-	top      *observe.Top
+	fast     *fast        // nil: there is only the full path
 	logged   atomic.Int64 // when a panic was last logged, in nanoseconds since 1970
 
 	ctx    context.Context // of all queries
@@ -119,11 +118,11 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		guards:   newGuards(),
 		fast:     newFast(deps.Source),
 		timers:   newTimers(deps.Metrics),
-		top:      observe.NewTop(),
 		queue:    limit.NewQueue[waiting](cfg.Limits.UDPInFlight),
 		conns:    map[net.Conn]struct{}{},
 	}
 	s.bufs.New = func() any { b := make([]byte, udpBuffer); return &b }
+	s.count.top = observe.NewTop()
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.live.Store(s.compile(cfg))
 	s.publish(deps.Metrics)
@@ -221,7 +220,7 @@ func (s *Server) Reload(cfg Config) error {
 	}
 	was := s.live.Load().observer
 	now := was
-	if cfg.Observe != old.Observe && s.opened() {
+	if cfg.Observe != old.Observe && serving(s) {
 		var err error
 		if now, err = openObserver(s, &cfg); err != nil {
 			return err
@@ -237,8 +236,8 @@ func (s *Server) Reload(cfg Config) error {
 	return err
 }
 
-// opened reports whether the server answers.
-func (s *Server) opened() bool {
+// serving reports whether the server answers.
+func serving(s *Server) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return len(s.pairs) > 0 && !s.closing

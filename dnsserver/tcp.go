@@ -81,7 +81,8 @@ func (s *Server) serveConn(c net.Conn) {
 		}
 		n := int(binary.BigEndian.Uint16(length[:]))
 		if n < headerLen || n > maxTCPQuery {
-			return // no query is like this, and what follows cannot be trusted
+			_ = w.Flush() // what was asked before has its answer
+			return        // no query is like this, and what follows cannot be trusted
 		}
 		if _, err := io.ReadFull(r, query[:n]); err != nil {
 			return

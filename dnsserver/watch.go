@@ -37,11 +37,11 @@ func observed(s *Server, req, out []byte, from asker) []byte {
 }
 
 // countName counts a reply of the full path, by its name.
-func (s *Server) countName(r *dns.Msg) {
+func countName(s *Server, r *dns.Msg) {
 	var name [maxQueryName]byte
 	if n := len(packedName(r, &name)); n > 0 {
 		q := r.Question[0].Qtype
-		s.top.Add(append(name[:n], byte(q>>8), byte(q)), r.Rcode, 1, time.Now())
+		s.count.top.Add(append(name[:n], byte(q>>8), byte(q)), r.Rcode, 1, time.Now())
 	}
 }
 
@@ -61,4 +61,4 @@ func publishAges(s *Server, r *metrics.Registry) {
 }
 
 // Top returns what is asked for most.
-func (d Direct) Top(n int) observe.Summary { return d.s.top.Summary(n, time.Now()) }
+func (d Direct) Top(n int) observe.Summary { return d.s.count.top.Summary(n, time.Now()) }

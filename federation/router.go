@@ -123,7 +123,18 @@ func (r *Router) Call(ctx context.Context, method string, in, out any) error {
 	if r.deps.Local != nil && !t.away {
 		t.waitMax = pauseMaxLocal
 	}
-	bounded, cancel := context.WithTimeout(ctx, t.longest)
+	if t.blocking && r.deps.Local != nil && !t.away {
+		// A wait in this process ends by itself. The bound costs memory for each that waits.
+		if t.home = t.try(ctx, r.deps.Local); !t.again(t.home) {
+			return t.home
+		}
+	}
+	return beyond(ctx, r, dc, t)
+}
+
+// beyond goes on with a call until it has an answer, or its time is over.
+func beyond(ctx context.Context, r *Router, dc string, t *task) error {
+	bounded, cancel := context.WithDeadline(ctx, t.began.Add(t.longest))
 	defer cancel()
 	for {
 		err := r.attempt(bounded, dc, t)
@@ -184,7 +195,10 @@ func (r *Router) round(ctx context.Context, t *task) error {
 	set, asked := r.own(), ""
 	err := fault.Newf(fault.NoLeader, "No cluster leader")
 	if local := r.deps.Local; local != nil {
-		if err = t.try(ctx, local); !t.again(err) {
+		if err, t.home = t.home, nil; err == nil {
+			err = t.try(ctx, local)
+		}
+		if !t.again(err) {
 			return err
 		}
 		if id := local.LeaderID(); errors.Is(err, fault.NotLeader) {

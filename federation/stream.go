@@ -110,6 +110,15 @@ type watched struct {
 // Relayed reports whether the server only hands the conversation on.
 func (w *watched) Relayed() bool { return w.way.hands }
 
+// Peer names the server, for people.
+func (w *watched) Peer() string {
+	text := "server " + w.way.server.Name + " of " + w.way.server.Datacenter + " at " + w.way.server.Addr
+	if w.way.hands {
+		text += ", which hands on what another server says"
+	}
+	return text
+}
+
 // Recv waits for the next value.
 func (w *watched) Recv(into any) error {
 	err := w.Conversation.Recv(into)

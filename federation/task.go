@@ -31,6 +31,7 @@ type task struct {
 	began   time.Time
 	final   bool
 	unknown error // of a try that may have taken effect
+	home    error // why this process had no answer, not yet acted on
 	away    bool  // it is for another datacenter
 }
 

@@ -38,7 +38,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, v any) {
 		w.WriteHeader(status)
 		return
 	}
-	body, err := encode(v, r.URL.Query().Has("pretty"))
+	body, err := encode(v, edge.Has(r, "pretty"))
 	if err != nil {
 		s.fail(w, r, err)
 		return

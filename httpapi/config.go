@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"consul.internal/httpapi/edge"
+	"consul.internal/httpapi/ui"
 )
 
 // Config of the HTTP edge.
@@ -38,8 +39,9 @@ type Config struct {
 	MaxHeaderBytes int
 	// EnableDebug opens /debug/pprof.
 	EnableDebug bool
-	// UI says whether the web page is served at /ui/.
-	UI bool
+	// UI says whether the web pages are served, and Pages how.
+	UI    bool
+	Pages ui.Config
 }
 
 const (
@@ -84,5 +86,5 @@ func (c *Config) Validate() error {
 	if c.KVMaxValueSize <= 0 || c.TxnMaxReqLen <= 0 {
 		return fmt.Errorf("limits.kv_max_value_size and limits.txn_max_req_len must be greater than 0")
 	}
-	return nil
+	return c.Pages.Validate()
 }

@@ -13,20 +13,35 @@ import (
 // connKey leads from a request to the connection that it came over.
 type connKey struct{}
 
-// withConn lets requests find their connection.
-func withConn(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, door.Of(c))
+// withConn lets requests find their connection, and what is done for them know
+// where they came from. It is done once for all of them: a copy of each request
+// is memory that each blocked query would hold.
+func (s *Server) withConn(ctx context.Context, c net.Conn) context.Context {
+	if at, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		ctx = rpc.WithSource(ctx, at.AddrPort().Addr().Unmap())
+	}
+	ctx, k := s.links.add(ctx, c)
+	return context.WithValue(ctx, connKey{}, k)
+}
+
+func linkOf(r *http.Request) *link {
+	k, _ := r.Context().Value(connKey{}).(*link)
+	return k
 }
 
 func connOf(r *http.Request) *door.Conn {
-	c, _ := r.Context().Value(connKey{}).(*door.Conn)
-	return c
+	if k := linkOf(r); k != nil {
+		return k.door
+	}
+	return nil
 }
 
-// known says that a request's header is there, and lets what is done for it know
-// where it came from.
+// known says that a request's header is there.
 func known(r *http.Request) *http.Request {
-	connOf(r).Known()
+	if k := linkOf(r); k != nil {
+		k.door.Known()
+		return r
+	}
 	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		return r.WithContext(rpc.WithSource(r.Context(), at.Addr().Unmap()))
 	}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"cmp"
-	"context"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -34,7 +33,7 @@ func (s *Server) aclPolicy() string { return cmp.Or(s.config().ACLDefaultPolicy,
 // Handler is the whole edge as one http.Handler.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, rt := range s.routes() {
+	for _, rt := range slices.Concat(s.routes(), s.pages()) {
 		h := s.measured(rt, s.wrap(rt))
 		pattern := rt.Path
 		if strings.HasSuffix(pattern, "/") {
@@ -43,9 +42,6 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle(pattern, h)
 	}
 	s.debugRoutes(mux)
-	if err := s.uiRoutes(mux); err != nil {
-		s.log.Error("the page at /ui/ cannot be shown", zap.Error(err)) // it is compiled in; a test opens it
-	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/":
@@ -58,9 +54,9 @@ func (s *Server) Handler() http.Handler {
 	})
 	return s.deps.Audit.Handler(s.front(mux), func(r *http.Request) string {
 		if s.deps.Tokens != nil {
-			return cmp.Or(edge.Token(r), s.deps.Tokens.Default())
+			return cmp.Or(s.tokenOf(r), s.deps.Tokens.Default())
 		}
-		return edge.Token(r)
+		return s.tokenOf(r)
 	})
 }
 
@@ -164,11 +160,9 @@ func (s *Server) wrap(rt edge.Route) http.Handler {
 		}
 		if r.Method == http.MethodGet {
 			// What only reads, and may wait for long, ends when the door closes.
-			ctx, cancel := context.WithCancelCause(r.Context())
-			defer cancel(nil)
-			stop := context.AfterFunc(s.closing, func() { cancel(errClosing) })
-			defer stop()
-			r = r.WithContext(ctx)
+			var done func()
+			r, done = s.untilClosing(r)
+			defer done()
 		}
 		if s.deps.Tokens != nil {
 			r = edge.WithToken(r, s.deps.Tokens.Default())
@@ -201,7 +195,7 @@ func mayWrite(from []netip.Prefix, remote string) bool {
 
 func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 	if s.config().UI {
-		http.Redirect(w, r, "/ui/", http.StatusMovedPermanently)
+		http.Redirect(w, r, s.config().Pages.At(), http.StatusMovedPermanently)
 		return
 	}
 	edge.Plain(w, http.StatusOK, "Consul Agent: UI disabled. To enable, set ui_config.enabled=true in the agent configuration and restart.")

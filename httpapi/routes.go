@@ -77,6 +77,7 @@ func (s *Server) routes() []edge.Route {
 		edge.On("/v1/operator/raft/transfer-leader", opr.raftTransferLeader, http.MethodPost),
 		edge.Get("/v1/operator/usage", opr.usage),
 		edge.Get("/v1/internal/dns/top", grd.agentRead(names.Top(s.deps.DNS))),
+		edge.Get("/v1/internal/dns/top/", grd.agentRead(names.Top(s.deps.DNS))),
 		edge.On("/v1/query", queries.general, http.MethodGet, http.MethodPost),
 		edge.On("/v1/query/", queries.specific, http.MethodGet, http.MethodPut, http.MethodDelete),
 		edge.Get("/v1/query/{item}/execute", queries.execute),

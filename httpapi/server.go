@@ -68,6 +68,7 @@ type Server struct {
 	refusals pace
 	parting  parting
 	fresh    freshConns
+	links    links
 	door     *door.Door
 	bodies   bodies
 	headers  guard.Headers
@@ -140,7 +141,7 @@ func (s *Server) newHTTP(ctx context.Context, begin time.Duration) *http.Server 
 		MaxHeaderBytes:    cmp.Or(s.config().MaxHeaderBytes, maxHeader),
 		ErrorLog:          log.New(door.Sparse(logx.Std(s.log).Writer(), door.NewRate(strangersLines, strangersBurst)), "", 0),
 		ConnState:         s.track,
-		ConnContext:       withConn,
+		ConnContext:       s.withConn,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 }
@@ -148,6 +149,7 @@ func (s *Server) newHTTP(ctx context.Context, begin time.Duration) *http.Server 
 // track is told how connections are doing.
 func (s *Server) track(c net.Conn, state http.ConnState) {
 	s.fresh.track(c, state)
+	s.links.track(c, state)
 	if state == http.StateIdle {
 		door.Of(c).Idle()
 	}
@@ -201,6 +203,7 @@ func (s *Server) Close(ctx context.Context) error {
 		return nil
 	}
 	s.cancel()
+	s.links.close()
 	s.fresh.close()
 	var errs []error
 	for _, one := range s.http {

@@ -102,6 +102,16 @@ func All() Contract {
 		ACLRoleDelete.Operation(),
 		ACLRoleGet.Operation(),
 		ACLRoleList.Operation(),
+		ACLMethodSet.Operation(),
+		ACLMethodDelete.Operation(),
+		ACLMethodGet.Operation(),
+		ACLMethodList.Operation(),
+		ACLBindingSet.Operation(),
+		ACLBindingDelete.Operation(),
+		ACLBindingGet.Operation(),
+		ACLBindingList.Operation(),
+		ACLLogin.Operation(),
+		ACLLogout.Operation(),
 	} {
 		c.Add(op)
 	}

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../internal/interop/dns"
 declare -A package=([dig]=bind9-dnsutils [nslookup]=bind9-dnsutils [host]=bind9-host [drill]=ldnsutils [kdig]=knot-dnsutils [dnsmasq]=dnsmasq-base
-	[unbound]=unbound [named]=bind9 [nsd]=nsd [knotd]=knot)
+	[unbound]=unbound [fstrm_capture]=fstrm-bin [dnstap-ldns]=dnstap-ldns [named]=bind9 [nsd]=nsd [knotd]=knot)
 missing=()
 for program in "${!package[@]}"; do
 	command -v "$program" >/dev/null || missing+=("${package[$program]}")

@@ -7,6 +7,7 @@ import (
 	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/server/login"
 	"consul.internal/server/vet"
 	"consul.internal/store"
 	"consul.internal/store/fsm"
@@ -59,6 +60,25 @@ func enterACL(s *Server, a aclOps) {
 	handle(s, rpc.ACLRoleDelete, a.deleteRole)
 	handle(s, rpc.ACLRoleGet, a.role)
 	handle(s, rpc.ACLRoleList, a.roles)
+	l := login.New(login.Deps{
+		Store: s.store, Datacenter: s.cfg.Datacenter, Primary: s.primary(),
+		MayLead: a.mayLead, MayChange: a.mayChange, Look: a.look, Shown: a.shown,
+		Elsewhere: func(ctx context.Context, in *rpc.ACLLogoutRequest) (bool, error) {
+			_, done, err := elsewhere(ctx, a, &in.ACLWrite, rpc.ACLLogout, in)
+			return done, err
+		},
+		ShortestToken: shortestToken, LongestToken: longestToken, HoldTime: s.cfg.RPCHoldTimeout,
+	})
+	handle(s, rpc.ACLMethodSet, l.SetMethod)
+	handle(s, rpc.ACLMethodDelete, l.DeleteMethod)
+	handle(s, rpc.ACLMethodGet, l.Method)
+	handle(s, rpc.ACLMethodList, l.Methods)
+	handle(s, rpc.ACLBindingSet, l.SetBinding)
+	handle(s, rpc.ACLBindingDelete, l.DeleteBinding)
+	handle(s, rpc.ACLBindingGet, l.Binding)
+	handle(s, rpc.ACLBindingList, l.Bindings)
+	handle(s, rpc.ACLLogin, l.Login)
+	handle(s, rpc.ACLLogout, l.Logout)
 }
 
 func (s aclOps) permitted(_ context.Context, in *rpc.ACLPermittedRequest) (*rpc.Empty, error) {

@@ -494,6 +494,21 @@ func aclCalls() map[string]call {
 		"ACL.RoleSet": plain(rpc.ACLRoleSet, func(_ *matrix, s string) *rpc.ACLRoleSetRequest {
 			return &rpc.ACLRoleSetRequest{ACLWrite: writing(s), Set: acl.Role{Name: "again"}}
 		}),
+		"ACL.MethodSet": plain(rpc.ACLMethodSet, func(_ *matrix, s string) *rpc.ACLMethodSetRequest {
+			return &rpc.ACLMethodSetRequest{ACLWrite: writing(s), Set: acl.AuthMethod{Name: "m"}}
+		}),
+		"ACL.MethodDelete": plain(rpc.ACLMethodDelete, gone), "ACL.MethodGet": plain(rpc.ACLMethodGet, get), "ACL.MethodList": plain(rpc.ACLMethodList, list),
+		"ACL.BindingSet": plain(rpc.ACLBindingSet, func(_ *matrix, s string) *rpc.ACLBindingSetRequest {
+			return &rpc.ACLBindingSetRequest{ACLWrite: writing(s), Set: acl.BindingRule{AuthMethod: "m"}}
+		}),
+		"ACL.BindingDelete": plain(rpc.ACLBindingDelete, gone), "ACL.BindingGet": plain(rpc.ACLBindingGet, get),
+		"ACL.BindingList": plain(rpc.ACLBindingList, func(_ *matrix, s string) *rpc.ACLBindingListRequest {
+			return &rpc.ACLBindingListRequest{ReadOptions: asking(s)}
+		}),
+		"ACL.Login": plain(rpc.ACLLogin, func(*matrix, string) *rpc.ACLLoginRequest { return &rpc.ACLLoginRequest{AuthMethod: "m"} }),
+		"ACL.Logout": plain(rpc.ACLLogout, func(_ *matrix, s string) *rpc.ACLLogoutRequest {
+			return &rpc.ACLLogoutRequest{ACLWrite: writing(s)}
+		}),
 		"ACL.RoleDelete": plain(rpc.ACLRoleDelete, gone), "ACL.RoleGet": plain(rpc.ACLRoleGet, get), "ACL.RoleList": plain(rpc.ACLRoleList, list),
 	}
 }

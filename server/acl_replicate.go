@@ -140,6 +140,31 @@ func copyOver[T any](ctx context.Context, s aclCopy, put []T, gone []string, int
 	return nil
 }
 
+// aside makes room for names that change hands among what is written: who bears one
+// that another is to have gets a name that nobody else has first, so that none of
+// them is missing for a moment.
+func aside[T any](have, put []T, id func(T) string, name func(T) *string, copied func(T) T) (all []T) {
+	writes, holder := map[string]bool{}, map[string]T{}
+	for _, w := range put {
+		writes[strings.ToLower(id(w))] = true
+	}
+	for _, h := range have {
+		if writes[strings.ToLower(id(h))] {
+			holder[strings.ToLower(*name(h))] = h
+		}
+	}
+	for _, w := range put {
+		h, held := holder[strings.ToLower(*name(w))]
+		if !held || strings.EqualFold(id(h), id(w)) {
+			continue
+		}
+		c := copied(h)
+		*name(c) = "renamed-" + id(h)
+		all = append(all, c)
+	}
+	return append(all, put...)
+}
+
 // aclCopy copies the primary's ACLs.
 type aclCopy struct{ *Server }
 
@@ -153,6 +178,8 @@ func (s aclCopy) pullPolicies(ctx context.Context, index uint64) (uint64, error)
 	_, have := s.acls().Policies()
 	put, gone := differ(have, out.Policies, func(p *acl.Policy) string { return p.ID },
 		func(a, b *acl.Policy) bool { return string(a.Hash) == string(b.Hash) })
+	put = aside(have, put, func(p *acl.Policy) string { return p.ID }, func(p *acl.Policy) *string { return &p.Name },
+		func(p *acl.Policy) *acl.Policy { c := *p; c.Hash = nil; return &c }) // not what is to be, if it ends here
 	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Policy, gone []string) {
 		c.Policies, c.DeletePolicies = put, gone
 	})
@@ -166,6 +193,8 @@ func (s aclCopy) pullRoles(ctx context.Context, index uint64) (uint64, error) {
 	_, have := s.acls().Roles()
 	put, gone := differ(have, out.Roles, func(r *acl.Role) string { return r.ID },
 		func(a, b *acl.Role) bool { return string(a.Hash) == string(b.Hash) })
+	put = aside(have, put, func(r *acl.Role) string { return r.ID }, func(r *acl.Role) *string { return &r.Name },
+		func(r *acl.Role) *acl.Role { c := *r; c.Hash = nil; return &c })
 	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Role, gone []string) {
 		c.Roles, c.DeleteRoles = put, gone
 	})

@@ -43,7 +43,7 @@ func (d *disk) replay(ctx context.Context, known bool) (replayed, error) {
 		d.logger.Warn("the file with the highest stored log index is missing and is made anew; a loss at the end of the log would not have been seen",
 			zap.String("file", d.mark.Path()), zap.Uint64("index", last))
 	}
-	defer d.makeRoom(last - first)()
+	defer d.makeRoom(last-first, d.snaps.Newest())()
 	snapIndex, err := d.restoreNewest(first, last, &r)
 	if err != nil {
 		return r, err
@@ -142,11 +142,14 @@ func (d *disk) readLog(ctx context.Context, first, last, snapIndex uint64, r *re
 }
 
 const (
-	// roomy is from how many log entries on a replay makes room: fewer leave little behind.
+	// roomy is from how many log entries on a replay makes room, if no long snapshot
+	// is to be read: fewer leave little behind.
 	roomy = 8192
 	// room lets the garbage of some 20,000 entries pile up. Without it the collector
 	// goes over the growing state again and again, for a quarter of a restart's work.
 	room = 128 << 20
+	// maxRoom: a long snapshot gets as much as it is long, up to this.
+	maxRoom = 512 << 20
 	// longSnapshot takes a second to read or more: names are answered out of its first
 	// part meanwhile, as stale. A shorter one is not worth telling the catalog twice.
 	longSnapshot = 32 << 20
@@ -157,11 +160,15 @@ const (
 // makeRoom has the garbage collector wait longer, until the function that it
 // returns is called: it counts a block that nobody touches, which takes no memory,
 // as if it were in use. Some time after, what the replay took is given back.
-func (d *disk) makeRoom(entries uint64) (end func()) {
-	if entries < roomy || debug.SetMemoryLimit(-1) < 8*room { // a person has set less (GOMEMLIMIT)
+func (d *disk) makeRoom(entries uint64, snapshot int64) (end func()) {
+	size := int64(room)
+	if snapshot > longSnapshot { // what is read of it stays, and as much again does not
+		size = min(max(size, snapshot), maxRoom)
+	}
+	if entries < roomy && snapshot <= longSnapshot || debug.SetMemoryLimit(-1) < 8*size { // a person has set less (GOMEMLIMIT)
 		return func() {}
 	}
-	block := make([]byte, room)
+	block := make([]byte, size)
 	return func() {
 		runtime.KeepAlive(block)
 		d.run(func() {

@@ -25,6 +25,7 @@ type State struct {
 	Age   time.Duration // how long ago the answer was certainly right; 0 is now
 	// Session is the one that keeps the answer up to date (see Pulse); 0 if none does.
 	Session uint64
+	From    string // who keeps it up to date or did so last, for people
 }
 
 // Local answers questions about the own datacenter from one directory. Its
@@ -130,7 +131,7 @@ func (l *Local) state(datacenter string, session uint64) (State, error) {
 	if !l.own(datacenter) {
 		return State{}, fault.Newf(fault.NotFound, "no datacenter %q is known here", datacenter)
 	}
-	st := State{Index: l.dir.Index(), Age: l.age()}
+	st := State{Index: l.dir.Index(), Age: l.age(), From: "the own state of this server"}
 	if st.Stale = st.Age > l.staleAfter; !st.Stale {
 		st.Session = session
 	}

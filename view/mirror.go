@@ -346,8 +346,9 @@ func (e *entry) touch(now time.Time) {
 func (h *held) state(now time.Time, limit time.Duration) State {
 	asOf, index := h.asOf, h.token.Index
 	var session uint64
+	from := ""
 	if h.link != nil {
-		session = h.link.id
+		session, from = h.link.id, h.link.peer
 		if b := h.link.beat.Load(); b != nil {
 			if b.asOf.After(asOf) {
 				asOf = b.asOf
@@ -358,7 +359,7 @@ func (h *held) state(now time.Time, limit time.Duration) State {
 		}
 	}
 	age := max(0, now.Sub(asOf))
-	return State{Index: index, Age: age, Stale: age > limit, Session: session}
+	return State{Index: index, Age: age, Stale: age > limit, Session: session, From: from}
 }
 
 // resume is the token to go on with.

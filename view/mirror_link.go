@@ -19,6 +19,7 @@ type link struct {
 	beat   atomic.Pointer[beat] // nil before the first
 	direct bool                 // with a server that has the catalog itself
 	id     uint64               // another for each session of any mirror, and never 0
+	peer   string               // who is at the other end, for people
 }
 
 type beat struct {
@@ -157,6 +158,9 @@ func (u *uplink) attach(s Session) *link {
 	l := &link{direct: true}
 	if r, ok := s.(interface{ Relayed() bool }); ok {
 		l.direct = !r.Relayed()
+	}
+	if p, ok := s.(interface{ Peer() string }); ok {
+		l.peer = p.Peer()
 	}
 	u.m.count.Sessions++
 	l.id = rand.Uint64() | 1

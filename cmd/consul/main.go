@@ -12,6 +12,7 @@ import (
 	"consul.internal/cmd/consul/access"
 	"consul.internal/cmd/consul/command"
 	"consul.internal/cmd/consul/discover"
+	"consul.internal/cmd/consul/doctor"
 	"consul.internal/cmd/consul/entries"
 	"consul.internal/cmd/consul/keys"
 	"consul.internal/cmd/consul/operate"
@@ -39,7 +40,7 @@ func commands() command.Set {
 		"validate": validateCommand,
 		"version":  versionCommand,
 	}
-	return command.Join(own, access.Commands(), discover.Commands(), entries.Commands(), keys.Commands(), operate.Commands())
+	return command.Join(own, access.Commands(), discover.Commands(), doctor.Commands(), entries.Commands(), keys.Commands(), operate.Commands())
 }
 
 // manualCommand is for those who make packages.

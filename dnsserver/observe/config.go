@@ -26,6 +26,26 @@ type Log struct {
 	Keep     int    // files before the present one that are kept; 0 is all
 }
 
+const (
+	// logSample is which part of the questions stands in a log that says no more than
+	// where it is: at 10,000 questions a second 100 lines.
+	logSample = 100
+	// logBytes and logFiles keep it from filling a disk.
+	logBytes = 100e6
+	logFiles = 5
+)
+
+// DefaultLog is a log of which no more is said than its path and sample.
+func DefaultLog(path string, sample int) Log {
+	if path != "" && sample == 0 {
+		sample = logSample
+	}
+	if sample == 0 {
+		return Log{}
+	}
+	return Log{Path: path, Sample: sample, MaxBytes: logBytes, Keep: logFiles}
+}
+
 // On reports whether anything is shown.
 func (c *Config) On() bool { return c.Tap.Socket != "" || c.Log.Sample > 0 }
 

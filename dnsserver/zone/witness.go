@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -39,10 +40,12 @@ func (w *Witness) note(kind, dc, name string, st view.State, err error) {
 	switch {
 	case err != nil:
 		v.Error = err.Error()
-	case st.Session == 0:
+	case st.Session == 0 && st.From == "":
 		v.Source = "memory alone: nobody keeps it up to date now"
+	case st.Session == 0 || st.Stale:
+		v.Source = "memory alone: nobody keeps it up to date now; last " + st.From
 	default:
-		v.Source = fmt.Sprintf("changes are pushed (session %d)", st.Session)
+		v.Source = cmp.Or(st.From, fmt.Sprintf("changes are pushed (session %d)", st.Session))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

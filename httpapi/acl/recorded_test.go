@@ -79,7 +79,7 @@ type script struct {
 // whole agent is left out: the other runner has it.
 func TestRecorded(t *testing.T) {
 	for name, secret := range map[string]string{
-		"acl-tokens": "aaaaaaaa-0000-0000-0000-00000000000a", "acl-bootstrap": "", "acl-disabled": "off",
+		"acl-tokens": "aaaaaaaa-0000-0000-0000-00000000000a", "acl-jwt": "aaaaaaaa-0000-0000-0000-00000000000a", "acl-bootstrap": "", "acl-disabled": "off",
 	} {
 		t.Run(name, func(t *testing.T) {
 			raw, err := os.ReadFile(filepath.Join("../../internal/conformance/testdata/http", name+".json"))

@@ -30,15 +30,16 @@ func Routes(b *edge.Base) []edge.Route {
 		edge.Get("/v1/acl/templated-policy/name/", a.template),
 		edge.On("/v1/acl/templated-policy/preview/", a.preview, http.MethodPost),
 		edge.Get("/v1/acl/replication", a.replication),
-		edge.Put("/v1/acl/auth-method", a.later),
-		edge.Get("/v1/acl/auth-methods", a.later),
-		edge.On("/v1/acl/auth-method/", a.later, http.MethodGet, http.MethodPut, http.MethodDelete),
-		edge.Put("/v1/acl/binding-rule", a.later),
-		edge.Get("/v1/acl/binding-rules", a.later),
-		edge.On("/v1/acl/binding-rule/", a.later, http.MethodGet, http.MethodPut, http.MethodDelete),
-		edge.On("/v1/acl/login", a.later, http.MethodPost),
-		edge.On("/v1/acl/logout", a.later, http.MethodPost),
+		edge.Put("/v1/acl/auth-method", a.createMethod),
+		edge.Get("/v1/acl/auth-methods", a.methods),
+		edge.On("/v1/acl/auth-method/", a.method, http.MethodGet, http.MethodPut, http.MethodDelete),
+		edge.Put("/v1/acl/binding-rule", a.createBinding),
+		edge.Get("/v1/acl/binding-rules", a.bindings),
+		edge.On("/v1/acl/binding-rule/", a.binding, http.MethodGet, http.MethodPut, http.MethodDelete),
+		edge.On("/v1/acl/login", a.login, http.MethodPost),
+		edge.On("/v1/acl/logout", a.logout, http.MethodPost),
 	}
+	all = append(all, olderRoutes(a)...)
 	for i := range all {
 		all[i].Handle = a.enabled(all[i].Handle)
 	}
@@ -55,10 +56,6 @@ func (a handlers) enabled(next edge.Handler) edge.Handler {
 		}
 		return next(w, r)
 	}
-}
-
-func (a handlers) later(http.ResponseWriter, *http.Request) (any, error) {
-	return nil, edge.Failed(http.StatusNotImplemented, "Auth methods are not part of this version; use tokens with policies or roles")
 }
 
 // write is what every change carries.

@@ -14,9 +14,29 @@ import (
 	"consul.internal/rpc"
 )
 
+// Has reports whether a request has a parameter. Where it surely has not, nothing is
+// parsed, which costs more than all else that is done for a small answer.
+func Has(r *http.Request, name string) bool {
+	return maybe(r, name) && r.URL.Query().Has(name)
+}
+
+// Parameter is a request's parameter, "" if it has none: see Has.
+func Parameter(r *http.Request, name string) string {
+	if !maybe(r, name) {
+		return ""
+	}
+	return r.URL.Query().Get(name)
+}
+
+// maybe is false if a request surely has no such parameter: a name may be written
+// with escapes.
+func maybe(r *http.Request, name string) bool {
+	return strings.Contains(r.URL.RawQuery, name) || strings.Contains(r.URL.RawQuery, "%")
+}
+
 // OwnToken is the secret that a request brings: parameter, header, or bearer.
 func OwnToken(r *http.Request) string {
-	if t := r.URL.Query().Get("token"); t != "" {
+	if t := Parameter(r, "token"); t != "" {
 		return t
 	}
 	if t := r.Header.Get("X-Consul-Token"); t != "" {
@@ -30,7 +50,7 @@ func OwnToken(r *http.Request) string {
 
 // Target is the datacenter that a request is for, and its token.
 func Target(r *http.Request) rpc.Target {
-	return rpc.Target{Datacenter: r.URL.Query().Get("dc"), Token: Token(r)}
+	return rpc.Target{Datacenter: Parameter(r, "dc"), Token: Token(r)}
 }
 
 // ReadOptions takes from a request what every read understands.
@@ -101,7 +121,7 @@ func SetMeta(w http.ResponseWriter, r *http.Request, m *rpc.ReadMeta) {
 	if m.Filtered {
 		h.Set("X-Consul-Results-Filtered-By-Acls", "true")
 	}
-	if r.URL.Query().Has("cached") {
+	if Has(r, "cached") {
 		// Memory is kept up to date by push, so that there is no miss, and an age
 		// only while nobody pushes.
 		h.Set("X-Cache", "HIT")

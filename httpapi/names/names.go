@@ -136,7 +136,7 @@ const (
 	maxTop = 1000
 )
 
-// Top tells what is asked for most, ?n of it. Who may know is for the caller to say.
+// Top tells what is asked for most: ?n of it, or so many as the path says. Who may know is for the caller to say.
 func Top(dns Server) edge.Handler {
 	a := handlers{dns}
 	return func(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -144,10 +144,10 @@ func Top(dns Server) edge.Handler {
 			return nil, err
 		}
 		n := defaultTop
-		if text := r.URL.Query().Get("n"); text != "" {
+		if text := cmp.Or(r.PathValue("item"), r.URL.Query().Get("n")); text != "" {
 			var err error
 			if n, err = strconv.Atoi(text); err != nil || n < 1 || n > maxTop {
-				return nil, edge.BadRequest("?n is a number from 1 to " + strconv.Itoa(maxTop))
+				return nil, edge.BadRequest("want a number from 1 to " + strconv.Itoa(maxTop))
 			}
 		}
 		return dns.Top(n), nil

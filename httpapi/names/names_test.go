@@ -95,9 +95,31 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+func TestTop(t *testing.T) {
+	for _, tt := range []struct {
+		query, item string
+		n           uint64
+	}{
+		{"", "", defaultTop}, {"?n=7", "", 7}, {"", "8", 8}, {"?n=0", "", 0}, {"?n=1001", "", 0}, {"", "x", 0},
+	} {
+		r := httptest.NewRequest("GET", "/v1/internal/dns/top"+tt.query, nil)
+		r.SetPathValue("item", tt.item)
+		v, err := Top(echo{})(nil, r)
+		if tt.n == 0 {
+			if edge.StatusOf(err) != http.StatusBadRequest {
+				t.Errorf("%+v: %v, %v", tt, v, err)
+			}
+			continue
+		}
+		if s, ok := v.(observe.Summary); err != nil || !ok || s.Questions != tt.n {
+			t.Errorf("%+v: %+v, %v", tt, v, err)
+		}
+	}
+}
+
 func TestOff(t *testing.T) {
 	r := httptest.NewRequest("GET", "/v1/internal/dns/explain?name=a", nil)
-	for _, h := range []edge.Handler{(handlers{}).query, (handlers{}).explain} {
+	for _, h := range []edge.Handler{(handlers{}).query, (handlers{}).explain, Top(nil)} {
 		if _, err := h(nil, r); edge.StatusOf(err) != http.StatusNotFound {
 			t.Error(err)
 		}

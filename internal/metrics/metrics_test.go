@@ -300,7 +300,7 @@ func TestDefinitions(t *testing.T) {
 	var names []string
 	for _, d := range Definitions() {
 		names = append(names, d.Name)
-		if d.Help == "" || !slices.Contains([]string{"timer", "counter", "gauge"}, d.Kind) {
+		if d.Help == "" || !slices.Contains([]string{"timer", "counter", "gauge", "histogram"}, d.Kind) {
 			t.Errorf("%+v", d)
 		}
 	}

@@ -90,6 +90,19 @@ func (s *Snapshots) IDs() ([]string, error) {
 	return ids, nil
 }
 
+// Newest is how long the newest snapshot's file is, 0 if there is none.
+func (s *Snapshots) Newest() int64 {
+	ids, err := s.IDs()
+	if err != nil || len(ids) == 0 {
+		return 0
+	}
+	fi, err := os.Stat(s.Path(ids[0]))
+	if err != nil {
+		return 0 // whoever opens it says so
+	}
+	return fi.Size()
+}
+
 // compareIDs orders snapshots by index, term and time.
 func compareIDs(a, b string) int {
 	var x, y [3]uint64
@@ -148,6 +161,9 @@ type snapReader struct {
 	io.Reader
 	io.Closer
 }
+
+// Checked tells whoever reads that checkSnapshot has been over all of it.
+func (snapReader) Checked() {}
 
 // checkSnapshot reads a whole file and returns its meta.
 func checkSnapshot(f *os.File) (*raft.SnapshotMeta, error) {

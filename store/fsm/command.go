@@ -31,6 +31,7 @@ const (
 	TypeTxn        Type = 13 // a client's transaction
 	TypeTidy       Type = 14 // lock delays and tombstones whose time is over
 	TypeACL        Type = 15 // tokens, policies and roles
+	TypeLogin      Type = 16 // auth methods, binding rules, and who came by them
 )
 
 // Level is the newest level of commands that this version knows. A server that
@@ -126,6 +127,9 @@ func known(c codec) map[Type]command {
 			return in.apply(tx)
 		})},
 		TypeACL: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *ChangeACL) (any, error) {
+			return nil, in.apply(tx)
+		})},
+		TypeLogin: {level: FirstLevel, decode: decoder(c, func(tx *state.Txn, in *ChangeLogin) (any, error) {
 			return nil, in.apply(tx)
 		})},
 		TypeCheckpoint: {level: FirstLevel, decode: decoder(c, func(_ *state.Txn, in *Checkpoint) (any, error) { return *in, nil })},

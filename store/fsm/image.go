@@ -56,6 +56,9 @@ func (im image) read(r io.Reader, st *state.State) (index uint64, err error) {
 		}
 	}()
 	c := snapfile.NewChunkReader(r)
+	if _, ok := r.(Checked); ok {
+		c = snapfile.NewCheckedChunkReader(r)
+	}
 	dec := im.codec.dec.NewDecoder(c)
 	var head snapfile.Header
 	if err := dec.Decode(&head); err != nil {
@@ -84,6 +87,10 @@ func (im image) read(r io.Reader, st *state.State) (index uint64, err error) {
 	}
 	return head.Index, nil
 }
+
+// Checked marks a reader all of whose bytes were found right, by a sum over all of
+// them, before it was made.
+type Checked interface{ Checked() }
 
 // recordPart records are decoded at once, as readPart entries of the log are.
 const recordPart = 256

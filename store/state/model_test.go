@@ -350,7 +350,8 @@ func TestEveryTableIsSaved(t *testing.T) {
 	}
 	f.keysAndSessions()
 	if _, err := f.acl(func(w ACLWriter) error {
-		return errors.Join(w.PutPolicy(&acl.Policy{ID: "p", Name: "p"}), w.PutRole(&acl.Role{ID: "r", Name: "r"}),
+		w.PutMethod(&acl.AuthMethod{Name: "m"})
+		return errors.Join(w.PutBinding(&acl.BindingRule{ID: "b", AuthMethod: "m"}), w.PutPolicy(&acl.Policy{ID: "p", Name: "p"}), w.PutRole(&acl.Role{ID: "r", Name: "r"}),
 			w.PutToken(&acl.Token{AccessorID: "a", SecretID: "s"}, false))
 	}); err != nil {
 		t.Fatal(err)

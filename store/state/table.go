@@ -30,6 +30,8 @@ func tables() []table {
 		tokenTable(),
 		policyTable(),
 		roleTable(),
+		methodTable(),
+		bindingTable(),
 		sessionTable(), // from here on nothing bears on names: see afterNames
 		keyTable(),
 		tombstoneTable(),

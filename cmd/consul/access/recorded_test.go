@@ -23,7 +23,7 @@ import (
 )
 
 // agent is the address of an HTTP edge over a server with ACLs.
-func agent(t *testing.T) string {
+func agent(t *testing.T, secret string) string {
 	t.Helper()
 	cfg := store.DefaultConfig()
 	cfg.NodeID, cfg.Bootstrap = "aaaaaaaa-1111-1111-1111-111111111111", true
@@ -47,7 +47,7 @@ func agent(t *testing.T) string {
 	})
 	s := server.New(server.Config{
 		Datacenter: "dc1", RPCHoldTimeout: time.Minute, DefaultQueryTime: time.Minute, MaxQueryTime: time.Minute,
-		ACL: server.ACL{Enabled: true},
+		ACL: server.ACL{Enabled: true, InitialManagement: secret},
 	}, server.Deps{Store: st, Log: log})
 	s.BootstrapACL(t.Context())
 	web := httpapi.DefaultConfig()
@@ -79,9 +79,15 @@ type step struct {
 	}
 }
 
-// The recorded case of policies and roles, command by command.
+// The recorded cases of policies and roles, and of logins, command by command.
 func TestRecorded(t *testing.T) {
-	raw, err := os.ReadFile("../../../internal/conformance/testdata/cli/cli-acl-policy.json")
+	for name, secret := range map[string]string{"cli-acl-policy": "", "cli-login": "aaaaaaaa-0000-0000-0000-00000000000a"} {
+		t.Run(name, func(t *testing.T) { recorded(t, name, secret) })
+	}
+}
+
+func recorded(t *testing.T, name, secret string) {
+	raw, err := os.ReadFile("../../../internal/conformance/testdata/cli/" + name + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,10 +95,10 @@ func TestRecorded(t *testing.T) {
 	if err := json.Unmarshal(raw, &script); err != nil {
 		t.Fatal(err)
 	}
-	if len(script.Steps) < 20 {
+	if len(script.Steps) < 15 {
 		t.Fatalf("only %d steps", len(script.Steps))
 	}
-	t.Setenv("CONSUL_HTTP_ADDR", agent(t))
+	t.Setenv("CONSUL_HTTP_ADDR", agent(t, secret))
 	t.Chdir(t.TempDir())
 	vars := map[string]string{}
 	fill := func(in string) string {
@@ -156,7 +162,7 @@ func lines(out string, want []string, fill func(string) string) string {
 
 // Tokens are made, shown, changed, cloned and deleted.
 func TestTokens(t *testing.T) {
-	t.Setenv("CONSUL_HTTP_ADDR", agent(t))
+	t.Setenv("CONSUL_HTTP_ADDR", agent(t, ""))
 	run := func(want int, args ...string) string {
 		t.Helper()
 		var out bytes.Buffer
@@ -197,6 +203,21 @@ func TestTokens(t *testing.T) {
 	if own := run(0, "token", "read", "-self"); field(own, "AccessorID") != id {
 		t.Errorf("self: %s", own)
 	}
+	if list := run(0, "templated-policy", "list"); !strings.Contains(list, "builtin/service\n") {
+		t.Errorf("templates: %s", list)
+	}
+	if one := run(0, "templated-policy", "read", "-name", "builtin/node"); !strings.Contains(one, "Raw Template:") {
+		t.Errorf("template: %s", one)
+	}
+	if p := run(0, "templated-policy", "preview", "-name", "builtin/service", "-var", "name:web"); !strings.Contains(p, `service "web" {`) {
+		t.Errorf("preview: %s", p)
+	}
+	if out := run(0, "role", "list", "-format", "json"); !json.Valid([]byte(out)) {
+		t.Errorf("no JSON: %s", out)
+	}
+	run(1, "templated-policy", "read", "-name", "none")
+	run(1, "set-agent-token", "weird", "s")
+	run(1, "set-agent-token", "agent")
 	run(1, "token", "delete", "-accessor-id", id)
 	run(1, "token", "delete")
 	run(1, "role", "update", "-name", "r", "-node-identity", "n")

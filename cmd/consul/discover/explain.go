@@ -29,15 +29,24 @@ type explanation struct {
 }
 
 func explainCommand(a *command.App) *command.Command {
-	c := a.New("consul explain [options] name [type]", "Explains how a DNS question is answered",
+	c := a.New("consul explain [options] name [type]", "Explains how a DNS question is answered, or what is asked most",
 		`Shows which instances of a service the agent's DNS gives and which it leaves out,
 by which check, tag or limit; what in its memory the answer is made of, how old that
 is and what keeps it up to date; and the answer as dig shows it. Without a type it is
 that of IPv4 addresses.
 
     $ consul explain web.service.consul
-    $ consul explain web.service.dc2.consul SRV`).WithClient(true)
+    $ consul explain web.service.dc2.consul SRV
+
+With -top it shows the names that the agent's DNS has been asked for most in the last
+ten to twenty minutes.
+
+    $ consul explain -top=20`).WithClient(true)
+	most := c.Flags.Int("top", 0, "Show so many of the names that are asked for most.")
 	c.Do = func(args []string) int {
+		if *most != 0 {
+			return showTop(c, *most, args)
+		}
 		if len(args) != 1 && len(args) != 2 {
 			return c.Misused("A name and at most a type must be specified.")
 		}
@@ -85,4 +94,42 @@ func show(c *command.Command, e *explanation) {
 		c.Table(table)
 	}
 	c.Say("\n%s", strings.TrimSpace(e.Answer))
+}
+
+// showTop shows what is asked for most.
+func showTop(c *command.Command, n int, args []string) int {
+	if len(args) != 0 || n < 0 {
+		return c.Misused("With -top=n, n being above 0, no name can be given.")
+	}
+	client, ok := c.Open()
+	if !ok {
+		return 1
+	}
+	var top struct {
+		Seconds   float64
+		Questions uint64
+		Names     []struct {
+			Name, Type, Status string
+			Questions, Surplus uint64
+		}
+	}
+	if _, err := client.Raw().Query(fmt.Sprintf("/v1/internal/dns/top/%d", n), &top, &api.QueryOptions{}); err != nil {
+		c.Fail("Error asking what is asked most: %s", err)
+		return 1
+	}
+	c.Say("%d questions in %.1f seconds", top.Questions, top.Seconds)
+	if len(top.Names) == 0 {
+		return 0
+	}
+	c.Say("")
+	table := [][]string{{"Name", "Type", "Questions", "Share", "Last status"}}
+	for _, v := range top.Names {
+		count := fmt.Sprint(v.Questions)
+		if v.Surplus > 0 {
+			count = fmt.Sprintf("%d to %d", v.Questions-v.Surplus, v.Questions)
+		}
+		table = append(table, []string{v.Name, v.Type, count, fmt.Sprintf("%.1f%%", 100*float64(v.Questions)/float64(top.Questions)), v.Status})
+	}
+	c.Table(table)
+	return 0
 }
