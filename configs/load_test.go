@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 			Domain: "consul.", RecursorTimeout: 2 * time.Second, RecursionAllow: recurse.PrivateRanges(), AllowStale: true, MaxStale: 87600 * time.Hour, UDPAnswerLimit: 3, NodeMetaTXT: true,
 			SOARefresh: 3600, SOARetry: 600, SOAExpire: 86400, Guard: dnsserver.DefaultGuard(),
 		},
-		HTTP:      HTTP{MaxHeaderBytes: 1 << 20},
+		HTTP:      HTTP{MaxHeaderBytes: 1 << 20, UIPath: "/ui/"},
 		Queries:   Queries{DefaultTime: 5 * time.Minute, MaxTime: 10 * time.Minute},
 		Checks:    Checks{UpdateInterval: 5 * time.Minute, OutputMaxSize: 4096},
 		Leaving:   Leaving{OnTerminate: true, DrainTime: 5 * time.Second},

@@ -3,13 +3,13 @@ package server
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/server/copied"
 	"consul.internal/store/fsm"
 	"consul.internal/store/state"
 )
@@ -98,28 +98,6 @@ func (s *Server) fromPrimary(index uint64) rpc.ReadOptions {
 // copyMost is how much of what was copied goes in one entry of the log.
 const copyMost = 100
 
-// differ compares what there is with what there is to be: what is to be written,
-// and the keys of what is to go.
-func differ[T any](have, want []T, key func(T) string, same func(a, b T) bool) (put []T, gone []string) {
-	old := make(map[string]T, len(have))
-	for _, h := range have {
-		old[strings.ToLower(key(h))] = h
-	}
-	for _, w := range want {
-		k := strings.ToLower(key(w))
-		h, there := old[k]
-		delete(old, k)
-		if !there || !same(h, w) {
-			put = append(put, w)
-		}
-	}
-	for _, h := range old {
-		gone = append(gone, key(h))
-	}
-	slices.Sort(gone)
-	return put, gone
-}
-
 // copyOver writes in entries of a bearable size: first what goes, so that its names
 // are free, then what comes.
 func copyOver[T any](ctx context.Context, s aclCopy, put []T, gone []string, into func(c *fsm.ChangeACL, put []T, gone []string)) error {
@@ -140,31 +118,6 @@ func copyOver[T any](ctx context.Context, s aclCopy, put []T, gone []string, int
 	return nil
 }
 
-// aside makes room for names that change hands among what is written: who bears one
-// that another is to have gets a name that nobody else has first, so that none of
-// them is missing for a moment.
-func aside[T any](have, put []T, id func(T) string, name func(T) *string, copied func(T) T) (all []T) {
-	writes, holder := map[string]bool{}, map[string]T{}
-	for _, w := range put {
-		writes[strings.ToLower(id(w))] = true
-	}
-	for _, h := range have {
-		if writes[strings.ToLower(id(h))] {
-			holder[strings.ToLower(*name(h))] = h
-		}
-	}
-	for _, w := range put {
-		h, held := holder[strings.ToLower(*name(w))]
-		if !held || strings.EqualFold(id(h), id(w)) {
-			continue
-		}
-		c := copied(h)
-		*name(c) = "renamed-" + id(h)
-		all = append(all, c)
-	}
-	return append(all, put...)
-}
-
 // aclCopy copies the primary's ACLs.
 type aclCopy struct{ *Server }
 
@@ -176,9 +129,9 @@ func (s aclCopy) pullPolicies(ctx context.Context, index uint64) (uint64, error)
 		return 0, err
 	}
 	_, have := s.acls().Policies()
-	put, gone := differ(have, out.Policies, func(p *acl.Policy) string { return p.ID },
+	put, gone := copied.Differ(have, out.Policies, func(p *acl.Policy) string { return p.ID },
 		func(a, b *acl.Policy) bool { return string(a.Hash) == string(b.Hash) })
-	put = aside(have, put, func(p *acl.Policy) string { return p.ID }, func(p *acl.Policy) *string { return &p.Name },
+	put = copied.Aside(have, put, func(p *acl.Policy) string { return p.ID }, func(p *acl.Policy) *string { return &p.Name },
 		func(p *acl.Policy) *acl.Policy { c := *p; c.Hash = nil; return &c }) // not what is to be, if it ends here
 	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Policy, gone []string) {
 		c.Policies, c.DeletePolicies = put, gone
@@ -191,9 +144,9 @@ func (s aclCopy) pullRoles(ctx context.Context, index uint64) (uint64, error) {
 		return 0, err
 	}
 	_, have := s.acls().Roles()
-	put, gone := differ(have, out.Roles, func(r *acl.Role) string { return r.ID },
+	put, gone := copied.Differ(have, out.Roles, func(r *acl.Role) string { return r.ID },
 		func(a, b *acl.Role) bool { return string(a.Hash) == string(b.Hash) })
-	put = aside(have, put, func(r *acl.Role) string { return r.ID }, func(r *acl.Role) *string { return &r.Name },
+	put = copied.Aside(have, put, func(r *acl.Role) string { return r.ID }, func(r *acl.Role) *string { return &r.Name },
 		func(r *acl.Role) *acl.Role { c := *r; c.Hash = nil; return &c })
 	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Role, gone []string) {
 		c.Roles, c.DeleteRoles = put, gone
@@ -215,7 +168,7 @@ func (s aclCopy) pullTokens(ctx context.Context, index uint64) (uint64, error) {
 		return 0, fault.Newf(fault.Denied, "the replication token may not read the secrets of tokens: it needs acl:write (acl.tokens.replication)")
 	}
 	_, have := s.acls().Tokens()
-	put, gone := differ(global(have), want, func(t *acl.Token) string { return t.AccessorID },
+	put, gone := copied.Differ(global(have), want, func(t *acl.Token) string { return t.AccessorID },
 		func(a, b *acl.Token) bool { return string(a.Hash) == string(b.Hash) && a.SecretID == b.SecretID })
 	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Token, gone []string) {
 		c.Tokens, c.DeleteTokens = put, gone

@@ -9,6 +9,7 @@ import (
 	"consul.internal/acl"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/server/patience"
 	"consul.internal/server/vet"
 	"consul.internal/store"
 	"consul.internal/view"
@@ -228,8 +229,8 @@ func (s *Server) watch(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.Rea
 			return err
 		}
 	}
-	wait := patience{longest: s.waitFor(opts)}
-	defer wait.stop()
+	wait := patience.Patience{Longest: s.waitFor(opts)}
+	defer wait.Stop()
 	for {
 		ws := memdb.NewWatchSet()
 		if s.cfg.ACL.Enabled {
@@ -243,7 +244,7 @@ func (s *Server) watch(ctx context.Context, opts *rpc.ReadOptions, meta *rpc.Rea
 		if opts.MinIndex == 0 || meta.Index > opts.MinIndex {
 			break
 		}
-		if wait.until(ctx, ws) {
+		if wait.Until(ctx, ws) {
 			continue
 		}
 		if ctx.Err() != nil {

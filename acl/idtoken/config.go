@@ -33,7 +33,11 @@ type Config struct {
 	// Leeways: 0 is the default, less is none.
 	ExpirationLeeway, NotBeforeLeeway, ClockSkewLeeway Leeway
 
-	// Those of logins in a browser, which clients send empty.
+	browser
+}
+
+// browser is the configuration of logins in a browser, which clients send empty.
+type browser struct {
 	OIDCClientID        string
 	OIDCClientSecret    string
 	OIDCClientAssertion any

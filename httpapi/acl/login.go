@@ -8,6 +8,9 @@ import (
 	"consul.internal/rpc"
 )
 
+// logins answers for auth methods and binding rules, and for who logs in by them.
+type logins struct{ handlers }
+
 // methodStub is an auth method in a list: without its configuration.
 type methodStub struct {
 	Name          string
@@ -20,8 +23,8 @@ type methodStub struct {
 	ModifyIndex   uint64
 }
 
-func (a handlers) methods(w http.ResponseWriter, r *http.Request) (any, error) {
-	out, err := read(a, w, r, rpc.ACLMethodList, func(o rpc.ReadOptions) *rpc.ACLListRequest {
+func (a logins) methods(w http.ResponseWriter, r *http.Request) (any, error) {
+	out, err := read(a.handlers, w, r, rpc.ACLMethodList, func(o rpc.ReadOptions) *rpc.ACLListRequest {
 		return &rpc.ACLListRequest{ReadOptions: o}
 	}, func(o *rpc.ACLMethodsReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
@@ -38,7 +41,7 @@ func (a handlers) methods(w http.ResponseWriter, r *http.Request) (any, error) {
 	return list, nil
 }
 
-func (a handlers) setMethod(r *http.Request, m *acl.AuthMethod, update bool) (any, error) {
+func (a logins) setMethod(r *http.Request, m *acl.AuthMethod, update bool) (any, error) {
 	out, err := rpc.Call(r.Context(), a.Caller, rpc.ACLMethodSet, &rpc.ACLMethodSetRequest{ACLWrite: write(r), Set: *m, Update: update})
 	if err != nil {
 		return nil, failed(err)
@@ -46,7 +49,7 @@ func (a handlers) setMethod(r *http.Request, m *acl.AuthMethod, update bool) (an
 	return out.Method, nil
 }
 
-func (a handlers) createMethod(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a logins) createMethod(_ http.ResponseWriter, r *http.Request) (any, error) {
 	in := new(acl.AuthMethod)
 	if err := decode(r, "AuthMethod", in); err != nil {
 		return nil, err
@@ -55,14 +58,14 @@ func (a handlers) createMethod(_ http.ResponseWriter, r *http.Request) (any, err
 }
 
 // method answers for one auth method: read, changed or deleted.
-func (a handlers) method(w http.ResponseWriter, r *http.Request) (any, error) {
+func (a logins) method(w http.ResponseWriter, r *http.Request) (any, error) {
 	name, err := edge.Item(r, "Missing auth method name")
 	if err != nil {
 		return nil, err
 	}
 	switch r.Method {
 	case http.MethodGet:
-		out, err := read(a, w, r, rpc.ACLMethodGet, func(o rpc.ReadOptions) *rpc.ACLGetRequest {
+		out, err := read(a.handlers, w, r, rpc.ACLMethodGet, func(o rpc.ReadOptions) *rpc.ACLGetRequest {
 			return &rpc.ACLGetRequest{ReadOptions: o, Name: name}
 		}, func(o *rpc.ACLMethodReply) *rpc.ReadMeta { return &o.ReadMeta })
 		if err != nil {
@@ -83,8 +86,8 @@ func (a handlers) method(w http.ResponseWriter, r *http.Request) (any, error) {
 	return a.setMethod(r, in, true)
 }
 
-func (a handlers) bindings(w http.ResponseWriter, r *http.Request) (any, error) {
-	out, err := read(a, w, r, rpc.ACLBindingList, func(o rpc.ReadOptions) *rpc.ACLBindingListRequest {
+func (a logins) bindings(w http.ResponseWriter, r *http.Request) (any, error) {
+	out, err := read(a.handlers, w, r, rpc.ACLBindingList, func(o rpc.ReadOptions) *rpc.ACLBindingListRequest {
 		return &rpc.ACLBindingListRequest{ReadOptions: o, AuthMethod: r.URL.Query().Get("authmethod")}
 	}, func(o *rpc.ACLBindingsReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
@@ -93,7 +96,7 @@ func (a handlers) bindings(w http.ResponseWriter, r *http.Request) (any, error) 
 	return edge.List(out.Rules), nil
 }
 
-func (a handlers) setBinding(r *http.Request, b *acl.BindingRule) (any, error) {
+func (a logins) setBinding(r *http.Request, b *acl.BindingRule) (any, error) {
 	out, err := rpc.Call(r.Context(), a.Caller, rpc.ACLBindingSet, &rpc.ACLBindingSetRequest{ACLWrite: write(r), Set: *b})
 	if err != nil {
 		return nil, failed(err)
@@ -101,7 +104,7 @@ func (a handlers) setBinding(r *http.Request, b *acl.BindingRule) (any, error) {
 	return out.Rule, nil
 }
 
-func (a handlers) createBinding(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a logins) createBinding(_ http.ResponseWriter, r *http.Request) (any, error) {
 	in := new(acl.BindingRule)
 	if err := decode(r, "BindingRule", in); err != nil {
 		return nil, err
@@ -113,14 +116,14 @@ func (a handlers) createBinding(_ http.ResponseWriter, r *http.Request) (any, er
 }
 
 // binding answers for one binding rule: read, changed or deleted.
-func (a handlers) binding(w http.ResponseWriter, r *http.Request) (any, error) {
+func (a logins) binding(w http.ResponseWriter, r *http.Request) (any, error) {
 	id, err := edge.Item(r, "Missing binding rule ID")
 	if err != nil {
 		return nil, err
 	}
 	switch r.Method {
 	case http.MethodGet:
-		out, err := read(a, w, r, rpc.ACLBindingGet, func(o rpc.ReadOptions) *rpc.ACLGetRequest {
+		out, err := read(a.handlers, w, r, rpc.ACLBindingGet, func(o rpc.ReadOptions) *rpc.ACLGetRequest {
 			return &rpc.ACLGetRequest{ReadOptions: o, ID: id}
 		}, func(o *rpc.ACLBindingReply) *rpc.ReadMeta { return &o.ReadMeta })
 		if err != nil {
@@ -143,7 +146,7 @@ func (a handlers) binding(w http.ResponseWriter, r *http.Request) (any, error) {
 
 // login gives a token to who proves who he is. It takes none: what a browser or an
 // agent adds by itself is left out.
-func (a handlers) login(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a logins) login(_ http.ResponseWriter, r *http.Request) (any, error) {
 	var in struct {
 		AuthMethod  string
 		BearerToken string
@@ -163,7 +166,7 @@ func (a handlers) login(_ http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 // logout takes away the token that the request itself brings.
-func (a handlers) logout(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a logins) logout(_ http.ResponseWriter, r *http.Request) (any, error) {
 	own := edge.OwnToken(r)
 	if own == "" {
 		return nil, edge.Failed(http.StatusUnauthorized, "Supplied token does not exist")

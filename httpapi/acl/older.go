@@ -37,9 +37,12 @@ type olderToken struct {
 	Rules       string
 }
 
+type olders struct{ handlers }
+
 type olderID struct{ ID string }
 
-func olderRoutes(a handlers) []edge.Route {
+func olderRoutes(h handlers) []edge.Route {
+	a := olders{h}
 	return []edge.Route{
 		edge.Put("/v1/acl/create", a.olderCreate),
 		edge.Put("/v1/acl/update", a.olderUpdate),
@@ -52,7 +55,7 @@ func olderRoutes(a handlers) []edge.Route {
 }
 
 // bySecret finds the token of a secret, which whoever knows it may see; nil = there is none.
-func (a handlers) bySecret(r *http.Request, secret string) (*rpc.ACLTokenReply, error) {
+func (a olders) bySecret(r *http.Request, secret string) (*rpc.ACLTokenReply, error) {
 	in := &rpc.ACLTokenGetRequest{ReadOptions: rpc.ReadOptions{Target: rpc.Target{Datacenter: edge.Target(r).Datacenter, Token: secret}}, Expanded: true}
 	if secret == olderAnonymous {
 		in.Token, in.Accessor = edge.Token(r), acl.AnonymousID
@@ -78,7 +81,7 @@ func older(t *acl.Token, policies []*acl.Policy) *olderToken {
 	return o
 }
 
-func (a handlers) olderCreate(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a olders) olderCreate(_ http.ResponseWriter, r *http.Request) (any, error) {
 	in := new(olderToken)
 	if err := decode(r, "ACL", in); err != nil {
 		return nil, err
@@ -87,7 +90,7 @@ func (a handlers) olderCreate(_ http.ResponseWriter, r *http.Request) (any, erro
 }
 
 // olderNew makes a token, and its policy first: without that it could do nothing.
-func (a handlers) olderNew(r *http.Request, in *olderToken) (any, error) {
+func (a olders) olderNew(r *http.Request, in *olderToken) (any, error) {
 	accessor, err := uuid.GenerateUUID()
 	if err != nil {
 		return nil, err
@@ -116,14 +119,14 @@ func (a handlers) olderNew(r *http.Request, in *olderToken) (any, error) {
 }
 
 // olderTidy takes a policy away that no token links to. One that stays has no effect.
-func (a handlers) olderTidy(r *http.Request, policy string) {
+func (a olders) olderTidy(r *http.Request, policy string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), tidyTime)
 	defer cancel()
 	_, _ = rpc.Call(ctx, a.Caller, rpc.ACLPolicyDelete, &rpc.ACLDeleteRequest{ACLWrite: write(r), ID: policy})
 }
 
 // olderRules writes the policy of a token; id is that of the one it has, "" = none.
-func (a handlers) olderRules(r *http.Request, accessor, id, rules string) (*acl.Policy, error) {
+func (a olders) olderRules(r *http.Request, accessor, id, rules string) (*acl.Policy, error) {
 	text, err := acl.Translate(rules)
 	if err != nil {
 		return nil, edge.BadRequest("ACL rule compilation failed: " + err.Error())
@@ -137,7 +140,7 @@ func (a handlers) olderRules(r *http.Request, accessor, id, rules string) (*acl.
 	return out.Policy, nil
 }
 
-func (a handlers) olderUpdate(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a olders) olderUpdate(_ http.ResponseWriter, r *http.Request) (any, error) {
 	in := new(olderToken)
 	if err := decode(r, "ACL", in); err != nil {
 		return nil, err
@@ -183,7 +186,7 @@ func (a handlers) olderUpdate(_ http.ResponseWriter, r *http.Request) (any, erro
 }
 
 // olderOf is the token that a path names.
-func (a handlers) olderOf(r *http.Request) (*rpc.ACLTokenReply, error) {
+func (a olders) olderOf(r *http.Request) (*rpc.ACLTokenReply, error) {
 	id, err := edge.Item(r, "Missing ACL")
 	if err != nil {
 		return nil, err
@@ -195,7 +198,7 @@ func (a handlers) olderOf(r *http.Request) (*rpc.ACLTokenReply, error) {
 	return out, nil
 }
 
-func (a handlers) olderClone(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a olders) olderClone(_ http.ResponseWriter, r *http.Request) (any, error) {
 	was, err := a.olderOf(r)
 	switch {
 	case err != nil:
@@ -208,7 +211,7 @@ func (a handlers) olderClone(_ http.ResponseWriter, r *http.Request) (any, error
 	return a.olderNew(r, o)
 }
 
-func (a handlers) olderDestroy(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a olders) olderDestroy(_ http.ResponseWriter, r *http.Request) (any, error) {
 	was, err := a.olderOf(r)
 	if err != nil {
 		return nil, err
@@ -228,7 +231,7 @@ func (a handlers) olderDestroy(_ http.ResponseWriter, r *http.Request) (any, err
 	return true, nil
 }
 
-func (a handlers) olderInfo(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a olders) olderInfo(_ http.ResponseWriter, r *http.Request) (any, error) {
 	was, err := a.olderOf(r)
 	if err != nil || was == nil {
 		return []*olderToken{}, err
@@ -236,7 +239,7 @@ func (a handlers) olderInfo(_ http.ResponseWriter, r *http.Request) (any, error)
 	return []*olderToken{older(was.Token, was.Expanded.Policies)}, nil
 }
 
-func (a handlers) olderList(w http.ResponseWriter, r *http.Request) (any, error) {
+func (a olders) olderList(w http.ResponseWriter, r *http.Request) (any, error) {
 	policies, err := rpc.Call(r.Context(), a.Caller, rpc.ACLPolicyList, &rpc.ACLListRequest{ReadOptions: rpc.ReadOptions{Target: edge.Target(r)}})
 	if err != nil {
 		return nil, failed(err)
@@ -245,7 +248,7 @@ func (a handlers) olderList(w http.ResponseWriter, r *http.Request) (any, error)
 	for _, p := range policies.Policies {
 		byID[p.ID] = p
 	}
-	out, err := read(a, w, r, rpc.ACLTokenList, func(o rpc.ReadOptions) *rpc.ACLTokenListRequest {
+	out, err := read(a.handlers, w, r, rpc.ACLTokenList, func(o rpc.ReadOptions) *rpc.ACLTokenListRequest {
 		return &rpc.ACLTokenListRequest{ReadOptions: o}
 	}, func(o *rpc.ACLTokensReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
@@ -265,7 +268,7 @@ func (a handlers) olderList(w http.ResponseWriter, r *http.Request) (any, error)
 }
 
 // translate answers with today's form of older rules.
-func (a handlers) translate(w http.ResponseWriter, r *http.Request) (any, error) {
+func (a olders) translate(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := a.permitted(r); err != nil {
 		return nil, err
 	}

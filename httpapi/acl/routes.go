@@ -12,6 +12,7 @@ import (
 // Routes is what this package answers.
 func Routes(b *edge.Base) []edge.Route {
 	a := handlers{b}
+	l := logins{a}
 	all := []edge.Route{
 		edge.Put("/v1/acl/bootstrap", a.bootstrap),
 		edge.Get("/v1/acl/tokens", a.tokens),
@@ -30,14 +31,14 @@ func Routes(b *edge.Base) []edge.Route {
 		edge.Get("/v1/acl/templated-policy/name/", a.template),
 		edge.On("/v1/acl/templated-policy/preview/", a.preview, http.MethodPost),
 		edge.Get("/v1/acl/replication", a.replication),
-		edge.Put("/v1/acl/auth-method", a.createMethod),
-		edge.Get("/v1/acl/auth-methods", a.methods),
-		edge.On("/v1/acl/auth-method/", a.method, http.MethodGet, http.MethodPut, http.MethodDelete),
-		edge.Put("/v1/acl/binding-rule", a.createBinding),
-		edge.Get("/v1/acl/binding-rules", a.bindings),
-		edge.On("/v1/acl/binding-rule/", a.binding, http.MethodGet, http.MethodPut, http.MethodDelete),
-		edge.On("/v1/acl/login", a.login, http.MethodPost),
-		edge.On("/v1/acl/logout", a.logout, http.MethodPost),
+		edge.Put("/v1/acl/auth-method", l.createMethod),
+		edge.Get("/v1/acl/auth-methods", l.methods),
+		edge.On("/v1/acl/auth-method/", l.method, http.MethodGet, http.MethodPut, http.MethodDelete),
+		edge.Put("/v1/acl/binding-rule", l.createBinding),
+		edge.Get("/v1/acl/binding-rules", l.bindings),
+		edge.On("/v1/acl/binding-rule/", l.binding, http.MethodGet, http.MethodPut, http.MethodDelete),
+		edge.On("/v1/acl/login", l.login, http.MethodPost),
+		edge.On("/v1/acl/logout", l.logout, http.MethodPost),
 	}
 	all = append(all, olderRoutes(a)...)
 	for i := range all {

@@ -82,6 +82,9 @@ const (
 	// parallel reads for one page: enough to hide round trips, too few to crowd others out.
 	parallel = 8
 
+	// maxBody is what of the 100 KB of a page its changing part may take.
+	maxBody = 80 << 10
+
 	// Sizes that keep a page below 100 KB: rows on a page, and characters of a text.
 	servicesPerPage  = 60
 	instancesPerPage = 20

@@ -49,9 +49,8 @@ func (a *app) live(c *call) (any, error) {
 	c.r.URL = &u
 	for {
 		began := time.Now()
-		pg := c.load()
+		pg, body, err := c.bounded()
 		took := time.Since(began)
-		body, err := c.body(pg)
 		if err != nil {
 			return nil, err
 		}

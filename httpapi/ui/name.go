@@ -42,8 +42,8 @@ func names(c *call, pg *page) error {
 	}
 	shownPart := *e
 	shownPart.Answer = withoutID(shorten(e.Answer, outputLong*2))
-	if len(e.Instances) > itemsPerPage {
-		shownPart.Instances, d.More = e.Instances[:itemsPerPage], len(e.Instances)-itemsPerPage
+	if most := c.most(itemsPerPage); len(e.Instances) > most {
+		shownPart.Instances, d.More = e.Instances[:most], len(e.Instances)-most
 	}
 	d.Explanation = &shownPart
 	return nil

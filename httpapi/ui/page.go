@@ -23,7 +23,13 @@ type call struct {
 	dc string
 	at []string // the path below the datacenter
 	q  url.Values
+	// fewer divides the sizes of lists, for things whose names are so long that the
+	// page would be too large.
+	fewer int
 }
+
+// most is how many things of a list a page takes.
+func (c *call) most(usual int) int { return max(1, usual/max(1, c.fewer)) }
 
 func (c *call) with(ctx context.Context) *call {
 	copied := *c
@@ -255,8 +261,12 @@ func (a *app) link(parts ...string) string {
 	return a.path + strings.Join(escaped, "/")
 }
 
-// pages cuts a list into pages; the number is that of ?page, from 1.
+// cut cuts a list into pages; the number is that of ?page, from 1.
 func cut[T any](c *call, all []T, size int) ([]T, pager) {
+	size = c.most(size)
+	if n := number(c.q.Get("per")); n > 0 {
+		size = min(size, n) // as on the part before
+	}
 	p := pager{All: len(all), Pages: max(1, (len(all)+size-1)/size), Page: 1}
 	if n := number(c.q.Get("page")); n > 0 {
 		p.Page = min(n, p.Pages)
@@ -270,6 +280,9 @@ func cut[T any](c *call, all []T, size int) ([]T, pager) {
 			q[k] = v
 		}
 		q.Set("page", text(n))
+		if c.fewer > 1 || q.Has("per") {
+			q.Set("per", text(size))
+		}
 		return "?" + q.Encode()
 	}
 	if p.Page > 1 {
@@ -297,5 +310,9 @@ func has(search string, texts ...string) bool {
 func (c *call) failed(err error) (any, error) {
 	pg := &page{section: c.section(), template: "problem", still: true, elsewhere: []string{c.section()}, Title: "Nothing was changed"}
 	pg.Problem, pg.status = problemOf(err)
-	return c.write(pg)
+	body, err := c.body(pg)
+	if err != nil {
+		return nil, err
+	}
+	return c.write(pg, body)
 }

@@ -79,8 +79,8 @@ func oneQuery(c *call, pg *page) error {
 	}
 	pg.every = serversEvery
 	list := d.Result.Instances
-	if len(list) > instancesPerPage {
-		list, d.More = list[:instancesPerPage], len(list)-instancesPerPage
+	if most := c.most(instancesPerPage); len(list) > most {
+		list, d.More = list[:most], len(list)-most
 	}
 	for _, i := range list {
 		d.Rows = append(d.Rows, instanceOf(i, 1, outputShort, false))

@@ -163,15 +163,26 @@ func (a *app) page(c *call) (any, error) {
 	ctx, cancel := context.WithTimeout(c.r.Context(), pageLife)
 	defer cancel()
 	c = c.with(ctx)
-	return c.write(c.load())
-}
-
-// write writes a page as a whole.
-func (c *call) write(pg *page) (any, error) {
-	body, err := c.body(pg)
+	pg, body, err := c.bounded()
 	if err != nil {
 		return nil, err
 	}
+	return c.write(pg, body)
+}
+
+// bounded makes a page that is not too large, whatever things are called.
+func (c *call) bounded() (*page, []byte, error) {
+	for c.fewer = 1; ; c.fewer *= 4 {
+		pg := c.load()
+		body, err := c.body(pg)
+		if err != nil || len(body) <= maxBody || c.fewer > keysPerPage {
+			return pg, body, err
+		}
+	}
+}
+
+// write writes a page as a whole.
+func (c *call) write(pg *page, body []byte) (any, error) {
 	a, cfg := c.app, c.Settings()
 	s := shown{
 		page: pg, Base: a.path, DC: c.dc, Node: cfg.NodeName, Theme: themeOf(c.r), Here: c.r.URL.RequestURI(), Section: pg.section,

@@ -55,7 +55,11 @@ func (w *world) check(of string) *catalog.Check {
 }
 
 func (w *world) instances(service string) (out []*catalog.Instance) {
-	w.names(func(n string) {
+	one := *w
+	if strings.HasPrefix(service, w.name+"-") {
+		one.many = min(one.many, 3) // of each in the list
+	}
+	one.names(func(n string) {
 		out = append(out, &catalog.Instance{
 			Node:    &catalog.Node{ID: n, Name: n, Address: n, Meta: map[string]string{n: n}},
 			Service: &catalog.Service{ID: n, Name: service, Tags: []string{n, "b"}, Address: n, Port: 1, Meta: map[string]string{n: n}},
@@ -93,11 +97,15 @@ func (w *world) Call(ctx context.Context, method string, in, out any) error {
 		w.names(func(n string) { out.Nodes = append(out.Nodes, &catalog.Node{ID: n, Name: n, Address: n}) })
 	case *rpc.NodeReply:
 		out.Node = &catalog.Node{Name: in.(*rpc.NodeRequest).Node, Meta: map[string]string{evil: evil}, TaggedAddresses: map[string]string{evil: evil}}
-		w.names(func(n string) { out.Services = append(out.Services, &catalog.Service{ID: n, Name: n, Tags: []string{n}}) })
+		w.names(func(n string) {
+			out.Services = append(out.Services, &catalog.Service{ID: n, Name: n, Tags: []string{n}})
+		})
 	case *rpc.SessionsReply:
 		w.names(func(n string) { out.Sessions = append(out.Sessions, &kv.Session{ID: n, Name: n, Node: n}) })
 	case *rpc.KeyNamesReply:
-		w.names(func(n string) { out.Names = append(out.Names, in.(*rpc.KeyListRequest).Prefix+n, in.(*rpc.KeyListRequest).Prefix+n+"/") })
+		w.names(func(n string) {
+			out.Names = append(out.Names, in.(*rpc.KeyListRequest).Prefix+n, in.(*rpc.KeyListRequest).Prefix+n+"/")
+		})
 	case *rpc.EntriesReply:
 		out.Entries = []*kv.Entry{{Key: in.(*rpc.KeyGetRequest).Key, Value: []byte(strings.Repeat(w.name, w.many)), ModifyIndex: 7, Session: evil}}
 	case *rpc.KeyApplyReply:
@@ -110,7 +118,9 @@ func (w *world) Call(ctx context.Context, method string, in, out any) error {
 	case *rpc.QueryExecuteReply:
 		out.Service, out.Datacenter, out.Instances = w.name, w.name, w.instances(w.name)
 	case *rpc.ACLTokensReply:
-		w.names(func(n string) { out.Tokens = append(out.Tokens, &acl.Token{AccessorID: n, SecretID: "the secret", Description: n, Policies: []acl.Link{{ID: n, Name: n}}}) })
+		w.names(func(n string) {
+			out.Tokens = append(out.Tokens, &acl.Token{AccessorID: n, SecretID: "the secret", Description: n, Policies: []acl.Link{{ID: n, Name: n}}})
+		})
 	case *rpc.ACLTokenReply:
 		if secret := rpc.ReadOf(in).Token; secret == "nobody's" {
 			return fault.Newf(fault.Denied, "ACL not found")
@@ -125,7 +135,9 @@ func (w *world) Call(ctx context.Context, method string, in, out any) error {
 	case *rpc.ACLRoleReply:
 		out.Role = &acl.Role{ID: evil, Name: evil, Policies: []acl.Link{{ID: evil, Name: evil}}}
 	case *rpc.ConfigEntriesReply:
-		w.names(func(n string) { out.Entries = append(out.Entries, &configentry.Entry{Kind: n, Name: n, Meta: map[string]string{n: n}}) })
+		w.names(func(n string) {
+			out.Entries = append(out.Entries, &configentry.Entry{Kind: n, Name: n, Meta: map[string]string{n: n}})
+		})
 	case *rpc.CoordinateDatacentersReply:
 		for _, dc := range []string{"dc1", "dc2", w.name} {
 			out.Datacenters = append(out.Datacenters, rpc.CoordinateDatacenter{Datacenter: dc, Coordinates: []*catalog.NodeCoordinate{{Node: w.name, Coord: &catalog.Coordinate{Vec: make([]float64, 8), Height: 0.01}}}})
@@ -151,7 +163,9 @@ func (w *world) List(ctx context.Context, _ string, _ func(*kv.Event) bool, min 
 
 func (w *world) Explain(_ context.Context, name, qtype string, _ netip.Addr) (*dnsserver.Explanation, error) {
 	e := &dnsserver.Explanation{Name: name, Type: qtype, By: w.name, Status: "NOERROR", Answer: strings.Repeat(w.name, w.many), Views: []dnsserver.ExplainedView{{Name: w.name, Source: w.name}}}
-	w.names(func(n string) { e.Instances = append(e.Instances, dnsserver.ExplainedInstance{Node: n, ID: n, Address: n, Status: n, Reason: n}) })
+	w.names(func(n string) {
+		e.Instances = append(e.Instances, dnsserver.ExplainedInstance{Node: n, ID: n, Address: n, Status: n, Reason: n})
+	})
 	return e, nil
 }
 
@@ -479,7 +493,7 @@ func TestOwnFiles(t *testing.T) {
 	}
 	h := serve(t, &world{}, false, Config{Dir: dir})
 	for path, want := range map[string]string{
-		"/ui/": "the first", "/ui/dc1/services": "the first", "/ui/a/b.js": "let b", "/ui/a/": "of a", "/ui/none.js": "404", "/ui/../secret": "the first", "/ui/..%2fsecret": "the first",
+		"/ui/": "the first", "/ui/dc1/services": "the first", "/ui/a/b.js": "let b", "/ui/a/": "of a", "/ui/none.js": "404", "/ui/../secret": "400", "/ui/..%2fsecret": "400",
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		var err error

@@ -237,7 +237,7 @@ func editKeys(t *testing.T, b *browser, worker *agent, base string) {
 		t.Errorf("deleted %q", got)
 	}
 	worker.put("/v1/kv/app/config/color", "green")
-	worker.put("/v1/kv/odd//./key", "kept")
+	worker.put("/v1/txn", `[{"KV":{"Verb":"set","Key":"odd//./key","Value":"a2VwdA=="}}]`)
 	b.open(base + "dc1/kv/odd/")
 	b.follow("/")
 	b.follow("./")

@@ -1,4 +1,4 @@
-package server
+package patience
 
 import (
 	"context"
@@ -18,8 +18,8 @@ func TestPatience(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				ctx, cancel := context.WithCancel(t.Context())
-				wait := patience{longest: time.Minute}
-				defer wait.stop()
+				wait := Patience{Longest: time.Minute}
+				defer wait.Stop()
 				for i := range channels {
 					ws, all := memdb.NewWatchSet(), make([]chan struct{}, channels)
 					for j := range all {
@@ -27,7 +27,7 @@ func TestPatience(t *testing.T) {
 						ws.Add(all[j])
 					}
 					time.AfterFunc(time.Second, func() { close(all[i]) })
-					if !wait.until(ctx, ws) {
+					if !wait.Until(ctx, ws) {
 						t.Fatalf("change %d was not seen", i)
 					}
 				}
@@ -38,13 +38,13 @@ func TestPatience(t *testing.T) {
 				for range channels {
 					ws.Add(make(chan struct{}))
 				}
-				if wait.until(ctx, ws) || time.Since(began) != time.Minute {
+				if wait.Until(ctx, ws) || time.Since(began) != time.Minute {
 					t.Errorf("it ended after %v in all", time.Since(began))
 				}
-				long := patience{longest: time.Hour}
-				defer long.stop()
+				long := Patience{Longest: time.Hour}
+				defer long.Stop()
 				time.AfterFunc(time.Second, cancel)
-				if long.until(ctx, ws) || time.Since(began) != time.Minute+time.Second {
+				if long.Until(ctx, ws) || time.Since(began) != time.Minute+time.Second {
 					t.Errorf("it outlived its context: %v in all", time.Since(began))
 				}
 			})

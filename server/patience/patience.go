@@ -1,4 +1,6 @@
-package server
+// Package patience is the wait of a blocked query for a change of what it looked at.
+// It knows neither what was read nor for whom.
+package patience
 
 import (
 	"context"
@@ -11,20 +13,20 @@ import (
 // prefix, what is remembered of it, and the policies.
 const fewChannels = 4
 
-// patience is how long a blocking query waits in all, from its first wait on.
+// Patience is how long a blocking query waits in all, from its first wait on.
 // Nothing is set up before that.
-type patience struct {
-	longest time.Duration
+type Patience struct {
+	Longest time.Duration
 	timer   *time.Timer
 	ends    time.Time
 }
 
-// until waits for a change of what a read looked at. It reports false when the time
+// Until waits for a change of what a read looked at. It reports false when the time
 // is over or ctx ends. memdb's own wait needs 1.4 KiB of the stack at any number of
 // channels, which would double the stack of every query that is blocked.
-func (p *patience) until(ctx context.Context, ws memdb.WatchSet) bool {
+func (p *Patience) Until(ctx context.Context, ws memdb.WatchSet) bool {
 	if p.timer == nil {
-		p.timer, p.ends = time.NewTimer(p.longest), time.Now().Add(p.longest)
+		p.timer, p.ends = time.NewTimer(p.Longest), time.Now().Add(p.Longest)
 	}
 	if len(ws) > fewChannels {
 		return untilAny(ctx, p.ends, ws)
@@ -62,7 +64,8 @@ func untilAny(ctx context.Context, ends time.Time, ws memdb.WatchSet) bool {
 	return ws.WatchCtx(timed) == nil
 }
 
-func (p *patience) stop() {
+// Stop ends what the waits needed.
+func (p *Patience) Stop() {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
