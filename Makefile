@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build man demo packages test-packages run test test-cluster torture test-large test-hostile interop interop-keys interop-dns conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
+.PHONY: help build man demo packages test-packages run test test-cluster torture test-large test-hostile interop interop-keys interop-dns interop-ui conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ interop-keys: ## run Patroni, python-consul, npm's consul and libkv's election a
 
 interop-dns: ## run dig, drill, kdig, getent, dnsmasq, unbound, BIND, NSD and Knot against the agent (root; installs them on Debian; RUN=regexp)
 	@GO=$(GO) scripts/interop-dns.sh '$(RUN)'
+
+interop-ui: ## open the web pages in headless Chromium against two datacenters (root; installs it on Debian); screenshots in build/ui
+	@GO=$(GO) scripts/interop-ui.sh
 
 conformance: ## run the recorded cases against real agents (ARGS=-all for those of later parts too)
 	$(GO) test -count=1 -v -run '^TestRecordedBehaviour$$' ./internal/conformance $(if $(ARGS),-args $(ARGS))

@@ -41,12 +41,9 @@ func (a *app) live(c *call) (any, error) {
 	defer a.waiting.Add(-1)
 	seen := c.q.Get(".live")
 	c.q.Del(".live")
-	u := *c.r.URL
-	u.RawQuery = c.q.Encode()
 	ctx, cancel := context.WithTimeout(c.r.Context(), liveWait)
 	defer cancel()
 	c = c.with(ctx)
-	c.r.URL = &u
 	for {
 		began := time.Now()
 		pg, body, err := c.bounded()

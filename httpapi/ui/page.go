@@ -37,6 +37,14 @@ func (c *call) with(ctx context.Context) *call {
 	return &copied
 }
 
+// here is the page's own address, the same however it was written.
+func (c *call) here() string {
+	if len(c.q) == 0 {
+		return c.r.URL.EscapedPath()
+	}
+	return c.r.URL.EscapedPath() + "?" + c.q.Encode()
+}
+
 func (c *call) section() string { return c.part(0) }
 
 // part is a segment of the path below the datacenter.

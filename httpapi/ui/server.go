@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"consul.internal/rpc"
 )
@@ -43,6 +44,9 @@ func servers(c *call, pg *page) error {
 		d.Servers = slices.SortedFunc(maps.Values(d.State.Servers), func(a, b rpc.AutopilotServer) int {
 			return cmp.Or(boolFirst(a.Leader, b.Leader), boolFirst(a.Voter, b.Voter), cmp.Compare(a.Name, b.Name))
 		})
+	}
+	for i := range d.Servers {
+		d.Servers[i].Version = strings.TrimSuffix(d.Servers[i].Version, ":") // what follows it of some builds
 	}
 	if d.Config, err = rpc.Call(ctx, c.Caller, rpc.AutopilotGet, &rpc.AutopilotRequest{ReadOptions: opts}); err != nil {
 		d.ConfigProblem, _ = problemOf(err)

@@ -288,7 +288,9 @@ func service(c *call, pg *page) error {
 	for _, i := range out.Instances {
 		d.Health.add(i.Status())
 		for _, t := range i.Service.Tags {
-			tags[t] = struct{}{}
+			if len(t) <= shortText {
+				tags[t] = struct{}{}
+			}
 		}
 		if d.State != "" && stateOf(i.Status()) != d.State || d.Tag != "" && !i.HasTag(d.Tag) ||
 			!has(d.Search, i.Node.Name, i.Service.ID, i.Service.Address, i.Node.Address, strings.Join(i.Service.Tags, " ")) {

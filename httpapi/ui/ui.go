@@ -185,7 +185,7 @@ func (c *call) bounded() (*page, []byte, error) {
 func (c *call) write(pg *page, body []byte) (any, error) {
 	a, cfg := c.app, c.Settings()
 	s := shown{
-		page: pg, Base: a.path, DC: c.dc, Node: cfg.NodeName, Theme: themeOf(c.r), Here: c.r.URL.RequestURI(), Section: pg.section,
+		page: pg, Base: a.path, DC: c.dc, Node: cfg.NodeName, Theme: themeOf(c.r), Here: c.here(), Section: pg.section,
 		Sections: sections(), ACLs: cfg.ACLs, Token: edge.OwnToken(c.r) != "", Live: pg.live(), Seen: sum(body),
 		Body: template.HTML(body), Query: c.q, //nolint:gosec // it comes out of a template
 	}
@@ -204,7 +204,7 @@ func (c *call) write(pg *page, body []byte) (any, error) {
 func (c *call) body(pg *page) ([]byte, error) {
 	var b bytes.Buffer
 	s := shown{
-		page: pg, Base: c.path, DC: c.dc, Query: c.q, ACLs: c.Settings().ACLs, Token: edge.OwnToken(c.r) != "", Here: c.r.URL.RequestURI(),
+		page: pg, Base: c.path, DC: c.dc, Query: c.q, ACLs: c.Settings().ACLs, Token: edge.OwnToken(c.r) != "", Here: c.here(),
 	}
 	name := "body"
 	if pg.Problem != nil {

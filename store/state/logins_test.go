@@ -11,7 +11,9 @@ import (
 // With a method go its rules and all who came by it, and nobody else.
 func TestDeletedMethod(t *testing.T) {
 	f := newFixture(t)
-	token := func(id, method string) *acl.Token { return &acl.Token{AccessorID: id, SecretID: id, AuthMethod: method} }
+	token := func(id, method string) *acl.Token {
+		return &acl.Token{AccessorID: id, SecretID: id, AuthMethod: method}
+	}
 	if _, err := f.acl(func(w ACLWriter) error {
 		w.PutMethod(&acl.AuthMethod{Name: "one"})
 		w.PutMethod(&acl.AuthMethod{Name: "one-more"})

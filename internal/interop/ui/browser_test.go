@@ -26,15 +26,20 @@ type browser struct {
 // elementKey is the name under which WebDriver hands elements around.
 const elementKey = "element-6066-11e4-a52e-4f735466cecf"
 
-// newBrowser starts a driver and a window of its own. The test fails if anything was
-// said on the browser's console by the end of it.
-func newBrowser(t *testing.T, dark bool, width, height int) *browser {
+// need skips a test where there is no browser.
+func need(t *testing.T) {
 	t.Helper()
 	for _, program := range []string{"chromium", "chromedriver"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("SKIPPED: %v; make interop-ui as root installs it where apt-get can", err)
 		}
 	}
+}
+
+// newBrowser starts a driver and a window of its own. The test fails if anything was
+// said on the browser's console by the end of it.
+func newBrowser(t *testing.T, dark bool, width, height int) *browser {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

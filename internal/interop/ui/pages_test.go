@@ -82,8 +82,9 @@ func pages(base string) []struct{ name, path, text string } {
 }
 
 func TestPages(t *testing.T) {
-	b := newBrowser(t, false, 1280, 860)
+	need(t)
 	a := federation(t, "", "")
+	b := newBrowser(t, false, 1280, 860) // it is closed before the agents are
 	worker := a[3]
 	worker.awaitLeader("dc1")
 	worker.awaitLeader("dc2")
@@ -248,13 +249,14 @@ func editKeys(t *testing.T, b *browser, worker *agent, base string) {
 // TestAccess: with ACLs nothing is shown without a token, and with one as much as it
 // allows.
 func TestAccess(t *testing.T) {
-	b := newBrowser(t, true, 1280, 860)
+	need(t)
 	const secret = "8a1c3c8e-52f1-4d4c-9a51-0f6b8b7c0001"
 	a := federation(t, secret, fmt.Sprintf(`acl {
   enabled = true
   default_policy = "deny"
   tokens { initial_management = %q agent = %q replication = %q }
 }`, secret, secret, secret))
+	b := newBrowser(t, true, 1280, 860)
 	worker := a[3]
 	worker.awaitLeader("dc1")
 	worker.awaitLeader("dc2")
