@@ -104,14 +104,14 @@ func copyOver[T any](ctx context.Context, s aclCopy, put []T, gone []string, int
 	for part := range slices.Chunk(gone, copyMost) {
 		c := &fsm.ChangeACL{Copied: true}
 		into(c, nil, part)
-		if err := (aclOps{s.Server}).change(ctx, c); err != nil {
+		if err := aclOps(s).change(ctx, c); err != nil {
 			return err
 		}
 	}
 	for part := range slices.Chunk(put, copyMost) {
 		c := &fsm.ChangeACL{Copied: true}
 		into(c, part, nil)
-		if err := (aclOps{s.Server}).change(ctx, c); err != nil {
+		if err := aclOps(s).change(ctx, c); err != nil {
 			return err
 		}
 	}

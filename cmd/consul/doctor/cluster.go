@@ -146,9 +146,9 @@ func (p *patient) datacenters(ctx context.Context) {
 	for _, dc := range slices.Sorted(maps.Keys(remote)) {
 		before := len(p.found)
 		for _, m := range remote[dc] {
-			p.knock(ctx, m)
+			knock(p, ctx, m)
 		}
-		p.backwards(ctx, dc)
+		backwards(p, ctx, dc)
 		if len(p.found) == before {
 			p.ok("wan", "%s is reached and reaches this server, %d servers", dc, len(remote[dc]))
 		}
@@ -156,7 +156,7 @@ func (p *patient) datacenters(ctx context.Context) {
 }
 
 // knock tries the two TCP ports of a server; gossip needs the first for UDP too.
-func (p *patient) knock(ctx context.Context, m *api.AgentMember) {
+func knock(p *patient, ctx context.Context, m *api.AgentMember) {
 	ports := []string{strconv.Itoa(int(m.Port))}
 	if rpc := m.Tags["port"]; rpc != "" {
 		ports = append(ports, rpc)
@@ -172,7 +172,7 @@ func (p *patient) knock(ctx context.Context, m *api.AgentMember) {
 
 // backwards looks whether the other datacenter has measured its distance to this
 // server, which takes an answer of this server to its probes.
-func (p *patient) backwards(ctx context.Context, dc string) {
+func backwards(p *patient, ctx context.Context, dc string) {
 	var seen []api.CoordinateDatacenterMap
 	q := &api.QueryOptions{Datacenter: dc}
 	if _, err := p.client.Raw().Query("/v1/coordinate/datacenters", &seen, q.WithContext(ctx)); err != nil {

@@ -184,13 +184,13 @@ func (p *patient) seeds(ctx context.Context, key string, list []string, self net
 		p.ok("joining", "%s leads to %d other addresses", key, others)
 	case others == 1:
 		p.advise("joining", "add a second server to "+key, "%s leads to one other address only: without that machine this one finds nobody", key)
-	case unknown == 0 && !p.ports127(list):
+	case unknown == 0 && !ports127(p, list):
 		p.fault("joining", "name the other servers in "+key, "%s leads to this agent's own address only", key)
 	}
 }
 
 // ports127 says whether several agents of one machine are joined by their ports.
-func (p *patient) ports127(list []string) bool {
+func ports127(p *patient, list []string) bool {
 	for _, s := range list {
 		if _, port, err := net.SplitHostPort(s); err == nil && port != strconv.Itoa(p.Ports.SerfLAN) && port != strconv.Itoa(p.Ports.SerfWAN) {
 			return true

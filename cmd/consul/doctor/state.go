@@ -91,7 +91,7 @@ func (p *patient) data(context.Context) {
 	}
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		p.newData(dir)
+		newData(p, dir)
 		return
 	}
 	if err != nil {
@@ -99,28 +99,28 @@ func (p *patient) data(context.Context) {
 		return
 	}
 	before := len(p.found)
-	p.owner(dir, info)
-	p.space(dir)
-	p.damage(dir)
+	owner(p, dir, info)
+	space(p, dir)
+	damage(p, dir)
 	if len(p.found) == before {
 		p.ok("data", "%s is in order", dir)
 	}
 }
 
 // newData looks whether the directory could be made.
-func (p *patient) newData(dir string) {
+func newData(p *patient, dir string) {
 	parent := filepath.Dir(dir)
 	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
 		p.fault("data", "make it: install -d -m 0700 -o consul -g consul "+dir, "neither %s nor the directory above it exists", dir)
 		return
 	}
 	p.ok("data", "%s does not exist yet", dir)
-	p.space(parent)
+	space(p, parent)
 }
 
 // owner looks for files that the agent will not be able to read or replace, and
 // for a directory that others may read or write.
-func (p *patient) owner(dir string, info fs.FileInfo) {
+func owner(p *patient, dir string, info fs.FileInfo) {
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
 		p.fault("data", "chmod 700 "+dir, "%s can be changed by other users (mode %04o)", dir, mode)
 	} else if mode&0o077 != 0 {
@@ -158,7 +158,7 @@ func uid(info fs.FileInfo) (uint32, bool) {
 	return 0, false
 }
 
-func (p *patient) space(dir string) {
+func space(p *patient, dir string) {
 	const cure = "make room on that file system, or move the directory (data_dir) to a larger one"
 	r, err := p.room(dir)
 	switch {
@@ -176,7 +176,7 @@ func (p *patient) space(dir string) {
 
 // damage looks for files that a crash or a full disk has left empty: each of
 // these has content from its first moment on.
-func (p *patient) damage(dir string) {
+func damage(p *patient, dir string) {
 	var leftover int
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

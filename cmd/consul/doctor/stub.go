@@ -43,7 +43,7 @@ func (p *patient) stub(ctx context.Context) {
 			return
 		}
 	}
-	servers := p.nameservers()
+	servers := nameservers(p)
 	if at.Port() == dnsPort && slices.Contains(servers, at.Addr()) {
 		p.ok("dns", "/etc/resolv.conf names the agent")
 		return
@@ -119,7 +119,7 @@ func (p *patient) told(r *resolver, at netip.AddrPort, domain string) (ok bool, 
 }
 
 // nameservers are those of resolv.conf.
-func (p *patient) nameservers() (out []netip.Addr) {
+func nameservers(p *patient) (out []netip.Addr) {
 	text, err := os.ReadFile(p.etc("/etc/resolv.conf"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		p.advise("dns", "ls -l /etc/resolv.conf", "it cannot be read: %v", err)

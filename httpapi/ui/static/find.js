@@ -4,6 +4,7 @@
 export function find(live) {
   for (const form of document.querySelectorAll("form[data-find]")) {
     let timer;
+    form.querySelector("button[type=submit]")?.setAttribute("hidden", ""); // it finds without
     const go = () => {
       const url = new URL(location.href);
       url.search = "";
