@@ -13,7 +13,8 @@ import (
 
 func loginCommand(a *command.App) *command.Command {
 	c := a.New("consul login -method NAME -bearer-token-file FILE -token-sink-file FILE [options]", "Logs in by an auth method",
-		`Proves who somebody is by an auth method, and writes the secret of the token that he gets for it to a file.
+		`Proves who somebody is by an auth method, and writes the secret of the token
+that this gives to a file.
 
     $ consul login -method ci -bearer-token-file jwt -token-sink-file consul.token
     $ consul acl token read -self -token-file consul.token

@@ -280,7 +280,8 @@ func ruleCreate(a *command.App) *command.Command {
 	c := a.New("consul acl binding-rule create -method NAME -bind-name NAME [options]", "Creates a binding rule",
 		`Creates a binding rule: what those who log in by an auth method are granted.
 
-    $ consul acl binding-rule create -method ci -bind-type service -bind-name '${value.app}' -selector 'value.stage == prod'`).WithClient(true)
+    $ consul acl binding-rule create -method ci -bind-type service \
+        -bind-name '${value.app}' -selector 'value.stage == prod'`).WithClient(true)
 	method := c.Flags.String("method", "", "Name of the auth method.")
 	f := withRule(c)
 	return c.Asking(func(client *api.Client) int {
