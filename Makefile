@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build man demo packages test-packages run test test-cluster torture test-large test-hostile interop interop-keys interop-dns interop-ui conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
+.PHONY: help build man demo packages test-packages run test test-cluster torture test-large test-hostile interop interop-prometheus interop-keys interop-dns interop-ui conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,7 +63,9 @@ test: ## run all tests; the recorded cases print their counts at the end
 	$(GO) test -skip '^TestRecordedBehaviour$$' ./...
 	@$(MAKE) --no-print-directory conformance
 
-interop: interop-keys ## run the service discovery of the real Prometheus, and interop-keys, against the agent (modules of their own)
+interop: interop-prometheus interop-keys interop-dns interop-ui ## run all of other people's programs against the agent (root; minutes)
+
+interop-prometheus: ## run the service discovery of the real Prometheus against the agent (a module of its own)
 	cd internal/interop/prometheus && $(GO) test -count=1 ./...
 
 interop-keys: ## run Patroni, python-consul, npm's consul and libkv's election against the agent (root for installing them)
