@@ -12,6 +12,7 @@ import (
 	"consul.internal/server/copied"
 	"consul.internal/store/fsm"
 	"consul.internal/store/state"
+	"github.com/hashicorp/go-memdb"
 )
 
 // copying is how copying ACLs from the primary datacenter goes, while this server leads.
@@ -148,6 +149,9 @@ func (s aclCopy) pullRoles(ctx context.Context, index uint64) (uint64, error) {
 		func(a, b *acl.Role) bool { return string(a.Hash) == string(b.Hash) })
 	put = copied.Aside(have, put, func(r *acl.Role) string { return r.ID }, func(r *acl.Role) *string { return &r.Name },
 		func(r *acl.Role) *acl.Role { c := *r; c.Hash = nil; return &c })
+	s.linked(ctx, func(here state.ACLs) bool {
+		return !slices.ContainsFunc(put, func(r *acl.Role) bool { return dangles(here, r.Policies, nil) })
+	})
 	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Role, gone []string) {
 		c.Roles, c.DeleteRoles = put, gone
 	})
@@ -170,7 +174,33 @@ func (s aclCopy) pullTokens(ctx context.Context, index uint64) (uint64, error) {
 	_, have := s.acls().Tokens()
 	put, gone := copied.Differ(global(have), want, func(t *acl.Token) string { return t.AccessorID },
 		func(a, b *acl.Token) bool { return string(a.Hash) == string(b.Hash) && a.SecretID == b.SecretID })
+	s.linked(ctx, func(here state.ACLs) bool {
+		return !slices.ContainsFunc(put, func(t *acl.Token) bool { return dangles(here, t.Policies, t.Roles) })
+	})
 	return out.Index, copyOver(ctx, s, put, gone, func(c *fsm.ChangeACL, put []*acl.Token, gone []string) {
 		c.Tokens, c.DeleteTokens = put, gone
 	})
+}
+
+// linkWait is how long copies wait for what they are linked to. It comes a moment
+// sooner or later; what the primary deleted meanwhile never comes.
+const linkWait = time.Second
+
+// linked waits until all that is linked to has been copied too: with a token that comes
+// before its policies, somebody would be refused for a moment.
+func (s aclCopy) linked(ctx context.Context, whole func(here state.ACLs) bool) {
+	ctx, cancel := context.WithTimeout(ctx, linkWait)
+	defer cancel()
+	for {
+		ws := memdb.NewWatchSet()
+		if whole(s.store.State().ACLs(ws)) || ws.WatchCtx(ctx) != nil {
+			return
+		}
+	}
+}
+
+// dangles tells whether a policy or role of these is not here.
+func dangles(here state.ACLs, policies, roles []acl.Link) bool {
+	return slices.ContainsFunc(policies, func(l acl.Link) bool { return here.FindPolicy(l.ID) == nil }) ||
+		slices.ContainsFunc(roles, func(l acl.Link) bool { return here.FindRole(l.ID) == nil })
 }
