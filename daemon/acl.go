@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"consul.internal/acl"
 	"consul.internal/agent/tokens"
@@ -74,6 +75,11 @@ func resolverConfig(s *configs.Settings) acl.ResolverConfig {
 	}
 }
 
+// replicatedSoon is how long the primary's word counts for a token that is not here
+// where tokens are copied: the copy comes within that time, or the token was deleted
+// since, and then what was said of it must not live on.
+const replicatedSoon = time.Second
+
 // primaryTokens asks the primary datacenter for tokens that are not here; nil on
 // its own servers.
 func primaryTokens(d *Daemon) (*acl.Resolver, error) {
@@ -81,7 +87,11 @@ func primaryTokens(d *Daemon) (*acl.Resolver, error) {
 	if !s.ACL.Enabled || s.Node.PrimaryDatacenter == s.Node.Datacenter {
 		return nil, nil
 	}
-	r, err := acl.NewResolver(resolverConfig(s), server.AskPrimary(elsewhere{d}, s.Node.PrimaryDatacenter))
+	cfg := resolverConfig(s)
+	if s.ACL.TokenReplication {
+		cfg.TTL, cfg.DownPolicy = min(cfg.TTL, replicatedSoon), acl.DownDeny
+	}
+	r, err := acl.NewResolver(cfg, server.AskPrimary(elsewhere{d}, s.Node.PrimaryDatacenter))
 	if err != nil {
 		return nil, err
 	}
