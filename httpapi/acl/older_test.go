@@ -3,11 +3,19 @@ package acl_test
 //lint:file-ignore SA1019 the older calls are what is tested
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap/zaptest"
+
+	"consul.internal/httpapi"
+	"consul.internal/server"
+	"consul.internal/store"
 )
 
 // The official client's older calls, as a guide of that time has them.
@@ -112,3 +120,41 @@ func TestOlderEndpoints(t *testing.T) {
 func second[A any](_ A, _ *api.WriteMeta, err error) error        { return err }
 func first(_ *api.WriteMeta, err error) error                     { return err }
 func listed(_ []*api.ACLEntry, _ *api.QueryMeta, err error) error { return err }
+
+// edgeOver is the HTTP edge over a server with ACLs.
+func edgeOver(t *testing.T, secret string, on bool) http.Handler {
+	t.Helper()
+	cfg := store.DefaultConfig()
+	cfg.NodeID, cfg.Bootstrap = "aaaaaaaa-1111-1111-1111-111111111111", true
+	addr, tr := raft.NewInmemTransport("127.0.0.1:8300")
+	tr.Connect(addr, tr)
+	log := zaptest.NewLogger(t)
+	st, err := store.New(cfg, store.Deps{Logger: log, Transport: tr})
+	if err == nil {
+		err = st.Open(t.Context())
+	}
+	if err == nil {
+		err = st.Ready(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := server.New(server.Config{
+		Datacenter: "dc1", RPCHoldTimeout: time.Minute, DefaultQueryTime: time.Minute, MaxQueryTime: time.Minute,
+		ACL: server.ACL{Enabled: on, InitialManagement: secret},
+	}, server.Deps{Store: st, Log: log})
+	s.BootstrapACL(t.Context())
+	web := httpapi.DefaultConfig()
+	web.Datacenter, web.NodeName = "dc1", "node-a"
+	web.ACLs, web.ACLDefaultPolicy, web.ACLDownPolicy = on, "deny", "extend-cache"
+	h, err := httpapi.New(web, httpapi.Deps{Caller: s, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Handler()
+}

@@ -165,6 +165,26 @@ func (t ACLWriter) changed(table string) {
 	t.raise(table)
 }
 
+// replace puts n in the place of the row with its key, if there is one, whose other keys
+// may differ. created and modified are n's indexes; since gives that of the old row.
+func replace[T any](t ACLWriter, table, key string, n *T, created, modified *uint64, since func(*T) uint64) {
+	*created, *modified = t.index, t.index
+	if old, ok := get[*T](t, table, key); ok {
+		*created = since(old)
+		t.remove(table, key, old)
+	}
+	t.put(table, key, n)
+}
+
+// drop takes the row of a key away, and tells whether there was one.
+func drop[T any](t ACLWriter, table, key string) bool {
+	old, ok := get[*T](t, table, key)
+	if ok {
+		t.remove(table, key, old)
+	}
+	return ok
+}
+
 // Bootstrap makes the first token. That is done once, and again only for who can
 // name the index of the last time.
 func (t ACLWriter) Bootstrap(token *acl.Token, reset uint64) error {
@@ -189,7 +209,7 @@ func (t ACLWriter) HasToken(accessor string) bool {
 // With update there must be one of its accessor, and without there must not.
 func (t ACLWriter) PutToken(in *acl.Token, update bool) error {
 	key := idKey(in.AccessorID)
-	old, exists := get[*acl.Token](t, tableTokens, key)
+	_, exists := get[*acl.Token](t, tableTokens, key)
 	switch {
 	case exists && !update:
 		return fault.Newf(fault.Conflict, "Invalid Token: AccessorID is already in use")
@@ -200,20 +220,14 @@ func (t ACLWriter) PutToken(in *acl.Token, update bool) error {
 		return fault.Newf(fault.Conflict, "Invalid Token: SecretID is already in use")
 	}
 	n := *in
-	n.CreateIndex, n.ModifyIndex = t.index, t.index
-	if exists {
-		n.CreateIndex = old.CreateIndex
-		t.remove(tableTokens, key, old) // its other keys may differ
-	}
-	t.put(tableTokens, key, &n)
+	replace(t, tableTokens, key, &n, &n.CreateIndex, &n.ModifyIndex, func(old *acl.Token) uint64 { return old.CreateIndex })
 	t.changed(tableTokens)
 	return nil
 }
 
 // DeleteToken takes a token away; that there is none is no failure.
 func (t ACLWriter) DeleteToken(accessor string) {
-	if old, ok := get[*acl.Token](t, tableTokens, idKey(accessor)); ok {
-		t.remove(tableTokens, idKey(accessor), old)
+	if drop[acl.Token](t, tableTokens, idKey(accessor)) {
 		t.changed(tableTokens)
 	}
 }
@@ -225,12 +239,7 @@ func (t ACLWriter) PutPolicy(in *acl.Policy) error {
 		return fault.Newf(fault.Conflict, "Invalid Policy: A Policy with Name %q already exists", in.Name)
 	}
 	n := *in
-	n.CreateIndex, n.ModifyIndex = t.index, t.index
-	if old, ok := get[*acl.Policy](t, tablePolicies, key); ok {
-		n.CreateIndex = old.CreateIndex
-		t.remove(tablePolicies, key, old)
-	}
-	t.put(tablePolicies, key, &n)
+	replace(t, tablePolicies, key, &n, &n.CreateIndex, &n.ModifyIndex, func(old *acl.Policy) uint64 { return old.CreateIndex })
 	t.changed(tablePolicies)
 	return nil
 }
@@ -238,8 +247,7 @@ func (t ACLWriter) PutPolicy(in *acl.Policy) error {
 // DeletePolicy takes a policy away; that there is none is no failure. Who links
 // to it is left with nothing of it.
 func (t ACLWriter) DeletePolicy(id string) {
-	if old, ok := get[*acl.Policy](t, tablePolicies, idKey(id)); ok {
-		t.remove(tablePolicies, idKey(id), old)
+	if drop[acl.Policy](t, tablePolicies, idKey(id)) {
 		t.changed(tablePolicies)
 	}
 }
@@ -251,20 +259,14 @@ func (t ACLWriter) PutRole(in *acl.Role) error {
 		return fault.Newf(fault.Conflict, "Invalid Role: A Role with Name %q already exists", in.Name)
 	}
 	n := *in
-	n.CreateIndex, n.ModifyIndex = t.index, t.index
-	if old, ok := get[*acl.Role](t, tableRoles, key); ok {
-		n.CreateIndex = old.CreateIndex
-		t.remove(tableRoles, key, old)
-	}
-	t.put(tableRoles, key, &n)
+	replace(t, tableRoles, key, &n, &n.CreateIndex, &n.ModifyIndex, func(old *acl.Role) uint64 { return old.CreateIndex })
 	t.changed(tableRoles)
 	return nil
 }
 
 // DeleteRole takes a role away; that there is none is no failure.
 func (t ACLWriter) DeleteRole(id string) {
-	if old, ok := get[*acl.Role](t, tableRoles, idKey(id)); ok {
-		t.remove(tableRoles, idKey(id), old)
+	if drop[acl.Role](t, tableRoles, idKey(id)) {
 		t.changed(tableRoles)
 	}
 }

@@ -64,13 +64,7 @@ func (r ACLs) Bindings(method string) (index uint64, all []*acl.BindingRule) {
 // PutMethod creates or replaces an auth method, which has been found right by itself.
 func (t ACLWriter) PutMethod(in *acl.AuthMethod) {
 	n := *in
-	n.CreateIndex, n.ModifyIndex = t.index, t.index
-	key := idKey(in.Name)
-	if old, ok := get[*acl.AuthMethod](t, tableMethods, key); ok {
-		n.CreateIndex = old.CreateIndex
-		t.remove(tableMethods, key, old)
-	}
-	t.put(tableMethods, key, &n)
+	replace(t, tableMethods, idKey(in.Name), &n, &n.CreateIndex, &n.ModifyIndex, func(old *acl.AuthMethod) uint64 { return old.CreateIndex })
 	t.raise(tableMethods)
 }
 
@@ -78,11 +72,9 @@ func (t ACLWriter) PutMethod(in *acl.AuthMethod) {
 // rules and the tokens of who logged in there.
 func (t ACLWriter) DeleteMethod(name string) {
 	key := idKey(name)
-	old, ok := get[*acl.AuthMethod](t, tableMethods, key)
-	if !ok {
+	if !drop[acl.AuthMethod](t, tableMethods, key) {
 		return
 	}
-	t.remove(tableMethods, key, old)
 	t.raise(tableMethods)
 	var rules []string
 	for b := range every[*acl.BindingRule](t.reader(tableBindings), tableBindings, byMethod, key) {
@@ -108,21 +100,14 @@ func (t ACLWriter) PutBinding(in *acl.BindingRule) error {
 		return fault.Newf(fault.Invalid, "cannot find auth method with name %q", in.AuthMethod)
 	}
 	n := *in
-	n.CreateIndex, n.ModifyIndex = t.index, t.index
-	key := idKey(in.ID)
-	if old, ok := get[*acl.BindingRule](t, tableBindings, key); ok {
-		n.CreateIndex = old.CreateIndex
-		t.remove(tableBindings, key, old)
-	}
-	t.put(tableBindings, key, &n)
+	replace(t, tableBindings, idKey(in.ID), &n, &n.CreateIndex, &n.ModifyIndex, func(old *acl.BindingRule) uint64 { return old.CreateIndex })
 	t.raise(tableBindings)
 	return nil
 }
 
 // DeleteBinding takes a binding rule away; that there is none is no failure.
 func (t ACLWriter) DeleteBinding(id string) {
-	if old, ok := get[*acl.BindingRule](t, tableBindings, idKey(id)); ok {
-		t.remove(tableBindings, idKey(id), old)
+	if drop[acl.BindingRule](t, tableBindings, idKey(id)) {
 		t.raise(tableBindings)
 	}
 }
