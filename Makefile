@@ -111,7 +111,7 @@ bench: ## run the benchmarks (BENCH=regexp, BENCHTIME, BENCHCOUNT)
 	@mkdir -p $(BUILD)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) ./... | tee $(BUILD)/bench.txt
 
-bench-dns: build ## compare the CPU of a DNS query with NSD's and with a bare echo (root for installing NSD; ROUNDS, NAMES)
+bench-dns: build ## measure DNS beside NSD and a bare echo: CPU, latency, floods (root for installing NSD; ROUNDS, NAMES, PARTS)
 	GO=$(GO) scripts/bench-dns.sh $(BINARY)
 
 bench-compare: ## compare the benchmarks of REF (default HEAD) with the working tree

@@ -30,7 +30,7 @@ func (r *Registry) PrometheusText() []byte {
 	kinds := map[string]kind{}
 	for _, s := range r.visible() {
 		// A gauge that nobody sets is no longer true; sums since the start stay true.
-		if s.kind == gauge && s.expired(now, r.retention) {
+		if s.kind == gauge && (s.expired(now, r.retention) || s.unset()) {
 			continue
 		}
 		name := promName(s.name)
@@ -44,6 +44,7 @@ func (r *Registry) PrometheusText() []byte {
 		}
 		s.writeTo(&b, name, now)
 	}
+	r.process.write(&b, r.filter.Load())
 	return b.Bytes()
 }
 

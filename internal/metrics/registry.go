@@ -28,6 +28,7 @@ type Registry struct {
 	collect    sync.Mutex // held while collectors run
 	collected  time.Time
 	collectors []func()
+	process    process
 }
 
 // New makes an empty registry.
@@ -103,6 +104,9 @@ func (r *Registry) get(k kind, name string, labels []Label, own bool) *series {
 	s := r.series[id]
 	r.mu.RUnlock()
 	if s != nil {
+		if own && !s.own.Load() { // a library was first
+			s.own.Store(true)
+		}
 		return s
 	}
 	r.mu.Lock()
@@ -114,7 +118,8 @@ func (r *Registry) get(k kind, name string, labels []Label, own bool) *series {
 		r.refused.Add(1)
 		return nil
 	}
-	s = &series{kind: k, name: strings.Clone(name), labels: slices.Clone(labels), own: own}
+	s = &series{kind: k, name: strings.Clone(name), labels: slices.Clone(labels)}
+	s.own.Store(own)
 	s.hidden.Store(!r.filter.Load().keeps(name))
 	r.series[id] = s
 	return s

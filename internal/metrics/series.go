@@ -27,7 +27,7 @@ type series struct {
 	kind   kind
 	name   string // with the prefix
 	labels []Label
-	own    bool        // ours, so that it never expires
+	own    atomic.Bool // ours, so that it never expires
 	hidden atomic.Bool // by the filter
 
 	mu      sync.Mutex
@@ -132,12 +132,19 @@ func (s *series) recent(now time.Time) []float32 {
 
 // expired reports whether a library has not reported the series for so long.
 func (s *series) expired(now time.Time, after time.Duration) bool {
-	if s.own {
+	if s.own.Load() {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return now.Sub(s.touched) > after
+}
+
+// unset reports whether a gauge has no value.
+func (s *series) unset() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.touched.IsZero()
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
@@ -173,6 +180,17 @@ type Gauge series
 
 // Set replaces the value.
 func (g *Gauge) Set(v float64) { (*series)(g).set(v) }
+
+// Unset takes the value away, until there is one again.
+func (g *Gauge) Unset() {
+	s := (*series)(g)
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	s.touched = time.Time{}
+	s.mu.Unlock()
+}
 
 // Timer measures how long things take. A nil Timer measures nothing.
 type Timer series

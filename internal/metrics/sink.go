@@ -15,7 +15,8 @@ type sink struct{ r *Registry }
 var _ gometrics.MetricSink = sink{}
 
 func (s sink) get(k kind, key []string, labels []Label) *series {
-	return s.r.get(k, strings.ReplaceAll(strings.Join(key, "."), " ", "_"), labels, false)
+	name := strings.ReplaceAll(strings.Join(key, "."), " ", "_")
+	return s.r.get(k, name, labels, lasting(name))
 }
 
 // SetGauge implements gometrics.MetricSink, as the methods below do.

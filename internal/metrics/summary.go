@@ -65,7 +65,7 @@ func (r *Registry) summary(n int64) Summary {
 	for _, s := range r.visible() {
 		s.mu.Lock()
 		w, seen := s.interval(n)
-		value, fresh := s.value, !s.touched.IsZero() && (s.own || now.Sub(s.touched) <= max(r.retention, 2*Interval))
+		value, fresh := s.value, !s.touched.IsZero() && (s.own.Load() || now.Sub(s.touched) <= max(r.retention, 2*Interval))
 		s.mu.Unlock()
 		switch {
 		case s.kind == gauge && fresh:

@@ -90,7 +90,7 @@ func (v Vet) service(node string, svc *catalog.Service) error {
 	if id == "" {
 		id = svc.Name
 	}
-	if old := v.serviceOn(node, id); old != nil {
+	if old, there := v.State.ServiceOn(node, id); there {
 		return v.Need(acl.Service, old.Name, acl.Write)
 	}
 	return nil
@@ -110,7 +110,7 @@ func (v Vet) check(node string, c *catalog.Check, with *catalog.Service) error {
 	if id == "" {
 		id = c.Name
 	}
-	if old := v.checkOn(node, id); old != nil && !catalog.EqualFold(old.ServiceID, c.ServiceID) {
+	if old, there := v.State.CheckOn(node, id); there && !catalog.EqualFold(old.ServiceID, c.ServiceID) {
 		return v.owner(node, old.ServiceID)
 	}
 	return nil
@@ -120,31 +120,11 @@ func (v Vet) check(node string, c *catalog.Check, with *catalog.Service) error {
 // no service of that ID.
 func (v Vet) owner(node, serviceID string) error {
 	if serviceID != "" {
-		if svc := v.serviceOn(node, serviceID); svc != nil {
+		if svc, there := v.State.ServiceOn(node, serviceID); there {
 			return v.Need(acl.Service, svc.Name, acl.Write)
 		}
 	}
 	return v.Need(acl.Node, Known(v.State, node), acl.Write)
-}
-
-func (v Vet) serviceOn(node, id string) *catalog.Service {
-	_, _, all := v.State.NodeServices(nil, node)
-	for _, svc := range all {
-		if catalog.EqualFold(svc.ID, id) {
-			return svc
-		}
-	}
-	return nil
-}
-
-func (v Vet) checkOn(node, id string) *catalog.Check {
-	_, all := v.State.NodeChecks(nil, node)
-	for _, c := range all {
-		if catalog.EqualFold(c.CheckID, id) {
-			return c
-		}
-	}
-	return nil
 }
 
 // Remove refuses a deregistration that may not be made. Who may write a node may take
@@ -155,7 +135,7 @@ func (v Vet) Remove(d *state.Deregistration) error {
 	}
 	id := d.ServiceID
 	if id == "" && d.CheckID != "" {
-		if c := v.checkOn(d.Node, d.CheckID); c != nil {
+		if c, there := v.State.CheckOn(d.Node, d.CheckID); there {
 			id = c.ServiceID
 		}
 	}
@@ -206,7 +186,7 @@ func (v Vet) op(op *kv.Op, fresh map[[2]string]*catalog.Service) error {
 		switch {
 		case !o.Verb.Changes():
 			name := o.Service.Name
-			if old := v.serviceOn(o.Node, serviceID(&o.Service)); old != nil {
+			if old, there := v.State.ServiceOn(o.Node, serviceID(&o.Service)); there {
 				name = old.Name
 			}
 			if err := v.Need(acl.Service, name, acl.Read); err != nil {
@@ -222,7 +202,7 @@ func (v Vet) op(op *kv.Op, fresh map[[2]string]*catalog.Service) error {
 		o := op.Check
 		switch {
 		case !o.Verb.Changes():
-			if old := v.checkOn(o.Check.Node, checkID(&o.Check)); old != nil && old.ServiceName != "" {
+			if old, there := v.State.CheckOn(o.Check.Node, checkID(&o.Check)); there && old.ServiceName != "" {
 				if err := v.Need(acl.Service, old.ServiceName, acl.Read); err != nil {
 					return err
 				}

@@ -78,6 +78,14 @@ func (r Keys) List(ws memdb.WatchSet, prefix string) (uint64, []*kv.Entry) {
 	return index, out
 }
 
+// Count is how many keys there are.
+func (r Keys) Count() (n int) {
+	for range under[*kv.Entry](r.s.read(nil), tableKeys, primary, "") {
+		n++
+	}
+	return n
+}
+
 // Names returns the keys with a prefix. What follows the first separator behind the
 // prefix is left out, so that each such branch is there once; "" is no separator.
 func (r Keys) Names(ws memdb.WatchSet, prefix, separator string) (uint64, []string) {
