@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build man demo packages test-packages run test test-cluster torture test-large test-hostile interop interop-prometheus interop-keys interop-dns interop-ui conformance race cover fuzz bench bench-dns bench-compare lint fix check install uninstall clean
+.PHONY: help build man demo packages test-packages run docs test test-docs test-cluster torture test-large test-hostile interop interop-prometheus interop-keys interop-dns interop-ui conformance race cover fuzz bench bench-dns bench-compare vulnerabilities lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,9 +59,16 @@ test-packages: build ## install, run, upgrade and purge the package in a Debian 
 man: build ## write manual pages and completions for shells into build/manual
 	$(BINARY) manual $(BUILD)/manual
 
-test: ## run all tests; the recorded cases print their counts at the end
-	$(GO) test -skip '^TestRecordedBehaviour$$' ./...
+docs: ## write the reference pages in docs/reference out of the code
+	$(GO) test -count=1 -run '^TestReference$$' ./cmd/consul -args -write
+
+test: ## run all tests; the documents' commands and the recorded cases print their counts at the end
+	$(GO) test -skip '^Test(RecordedBehaviour|Pages)$$' ./...
+	@$(MAKE) --no-print-directory test-docs
 	@$(MAKE) --no-print-directory conformance
+
+test-docs: ## run the commands of README.md and docs/*.md in namespaces (root); says what was skipped
+	$(GO) test -count=1 -v -run '^Test(Pages|ParsedOnly)$$' ./internal/doctest
 
 interop: interop-prometheus interop-keys interop-dns interop-ui ## run all of other people's programs against the agent (root; minutes)
 
@@ -95,12 +102,12 @@ test-large: ## put MEMBERS (default 1000) agents into one pool that loses packet
 	$(GO) test -count=1 -v -timeout 24h -run '^TestLargePool$$' ./daemon -args -cluster.large=$(or $(MEMBERS),1000)
 
 race: ## run all tests with the race detector, in the agents too (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -skip '^TestRecordedBehaviour$$' ./...
+	CGO_ENABLED=1 $(GO) test -race -skip '^Test(RecordedBehaviour|Pages)$$' ./...
 	CGO_ENABLED=1 $(GO) test -race -count=1 -v -run '^TestRecordedBehaviour$$' ./internal/conformance -args -raced
 
 cover: ## write build/cover.html and print the coverage of each package
 	@mkdir -p $(BUILD)
-	$(GO) test -skip '^TestRecordedBehaviour$$' -coverpkg=./... -coverprofile=$(BUILD)/cover.out ./...
+	$(GO) test -skip '^Test(RecordedBehaviour|Pages)$$' -coverpkg=./... -coverprofile=$(BUILD)/cover.out ./...
 	$(GO) tool cover -html=$(BUILD)/cover.out -o $(BUILD)/cover.html
 	$(GO) tool cover -func=$(BUILD)/cover.out | tail -1
 
@@ -116,6 +123,9 @@ bench-dns: build ## measure DNS beside NSD and a bare echo: CPU, latency, floods
 
 bench-compare: ## compare the benchmarks of REF (default HEAD) with the working tree
 	GO=$(GO) BENCH='$(BENCH)' BENCHTIME=$(BENCHTIME) BENCHCOUNT=$(BENCHCOUNT) scripts/bench-compare.sh $(REF)
+
+vulnerabilities: ## compare what the binary is made of with Go's database of vulnerabilities (network; VULNDB=url of a copy)
+	@GO=$(GO) scripts/vulnerabilities.sh
 
 lint: ## gofmt, go vet, staticcheck
 	@out="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go'))"; \

@@ -76,7 +76,8 @@ done
 
 echo "filling $names names"
 "$dir/fill" -http "127.0.0.1:$http" -names "$names"
-compare "$names names, warming up" 1 s%d.service.consul "$names" >/dev/null
+# An answer is packed when somebody has asked: what is measured is every ask but the first.
+"$dir/gen" $dns 30 1 s%d.service.consul "$names" $ours >/dev/null
 for ((r = 1; r <= rounds; r++)); do
 	echo "round $r"
 	compare "$names names, A" 1 s%d.service.consul "$names"
