@@ -17,7 +17,7 @@ import (
 func (s *Server) routes() []edge.Route {
 	agt, cat, hlt, sts := agentAPI{s}, catalogAPI{s}, healthAPI{s}, statusAPI{s}
 	opr, snp, coo := operatorAPI{s}, snapshotAPI{s}, coordinateAPI{s}
-	queries, grd := queryAPI{s}, agentGuard{s}
+	queries, grd, inv := queryAPI{s}, agentGuard{s}, inventoryAPI{s}
 	return slices.Concat([]edge.Route{
 		edge.Put("/v1/agent/check/deregister/", agt.checkDeregister),
 		edge.Put("/v1/agent/check/fail/", agt.checkTTL(catalog.Critical)),
@@ -78,6 +78,10 @@ func (s *Server) routes() []edge.Route {
 		edge.Get("/v1/operator/usage", opr.usage),
 		edge.Get("/v1/internal/dns/top", grd.agentRead(names.Top(s.deps.DNS))),
 		edge.Get("/v1/internal/dns/top/", grd.agentRead(names.Top(s.deps.DNS))),
+		edge.Get("/v1/internal/ui/catalog-overview", grd.operatorRead(inv.overview)),
+		edge.Get("/v1/internal/ui/node/", inv.node),
+		edge.Get("/v1/internal/ui/nodes", inv.nodes),
+		edge.Get("/v1/internal/ui/services", inv.services),
 		edge.On("/v1/query", queries.general, http.MethodGet, http.MethodPost),
 		edge.On("/v1/query/", queries.specific, http.MethodGet, http.MethodPut, http.MethodDelete),
 		edge.Get("/v1/query/{item}/execute", queries.execute),
@@ -88,14 +92,26 @@ func (s *Server) routes() []edge.Route {
 	}, acl.Routes(s.Base), config.Routes(s.Base), keys.Routes(s.Base, s.deps.Events), names.Routes(s.deps.DNS))
 }
 
-// debugRoutes open the process to a debugger, where the configuration says so.
-func (s *Server) debugRoutes(mux *http.ServeMux) {
-	if !s.config().EnableDebug {
-		return
+// Routes is all that this edge answers.
+func (s *Server) Routes() []edge.Route { return slices.Concat(s.routes(), s.debugRoutes(), s.pages()) }
+
+// debugRoutes open the process to a debugger, where the configuration says so. With
+// access control they are always there, for operators alone.
+func (s *Server) debugRoutes() []edge.Route {
+	if cfg := s.config(); !cfg.EnableDebug && !cfg.ACLs {
+		return nil
 	}
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	on := func(path string, serve http.HandlerFunc) edge.Route {
+		return edge.On(path, agentGuard{s}.operatorRead(func(w http.ResponseWriter, r *http.Request) (any, error) {
+			serve(w, r)
+			return edge.Sent{}, nil
+		}), http.MethodGet, http.MethodPost)
+	}
+	return []edge.Route{
+		on("/debug/pprof/", pprof.Index),
+		on("/debug/pprof/cmdline", pprof.Cmdline),
+		on("/debug/pprof/profile", pprof.Profile),
+		on("/debug/pprof/symbol", pprof.Symbol), // POST brings many addresses at once
+		on("/debug/pprof/trace", pprof.Trace),
+	}
 }

@@ -13,6 +13,7 @@ var (
 	CatalogServices    = Method[ServicesRequest, ServicesReply]{Name: "Catalog.Services", Idempotent: true}
 	CatalogService     = Method[ServiceRequest, InstancesReply]{Name: "Catalog.Service", Idempotent: true}
 	CatalogNode        = Method[NodeRequest, NodeReply]{Name: "Catalog.Node", Idempotent: true}
+	CatalogInventory   = Method[NodeRequest, InventoryReply]{Name: "Catalog.Inventory", Idempotent: true}
 )
 
 // RegisterRequest puts a node, and with it services and checks, into the
@@ -94,4 +95,11 @@ type NodeReply struct {
 	ReadMeta
 	Node     *catalog.Node
 	Services []*catalog.Service
+}
+
+// InventoryReply holds nodes by name, with all that is on them; one, or none, if the
+// request names it.
+type InventoryReply struct {
+	ReadMeta
+	Nodes []*catalog.Inventory
 }

@@ -37,6 +37,7 @@ func All() Contract {
 		CatalogServices.Operation(),
 		CatalogService.Operation(),
 		CatalogNode.Operation(),
+		CatalogInventory.Operation(),
 		CoordinateUpdate.Operation(),
 		CoordinateNodes.Operation(),
 		CoordinateNode.Operation(),

@@ -178,6 +178,13 @@ func catalogCalls() map[string]call {
 		"Catalog.Service":         look(rpc.CatalogService, func(_ *matrix, s string) *rpc.ServiceRequest { return service(s) }, instances),
 		"Catalog.Node node":       look(rpc.CatalogNode, node, func(_ *matrix, out *rpc.NodeReply) bool { return out.Node != nil }),
 		"Catalog.Node services":   look(rpc.CatalogNode, node, func(_ *matrix, out *rpc.NodeReply) bool { return len(out.Services) == 1 }),
+		"Catalog.Inventory node":  look(rpc.CatalogInventory, node, func(_ *matrix, out *rpc.InventoryReply) bool { return len(out.Nodes) == 1 }),
+		"Catalog.Inventory services": look(rpc.CatalogInventory, node, func(_ *matrix, out *rpc.InventoryReply) bool {
+			return len(out.Nodes) == 1 && len(out.Nodes[0].Services) > 0
+		}),
+		"Catalog.Inventory checks": look(rpc.CatalogInventory, node, func(_ *matrix, out *rpc.InventoryReply) bool {
+			return len(out.Nodes) == 1 && len(out.Nodes[0].Checks) > 0
+		}),
 		"Coordinate.Update": plain(rpc.CoordinateUpdate, func(_ *matrix, s string) *rpc.CoordinateUpdateRequest {
 			return &rpc.CoordinateUpdateRequest{Target: by(s), NodeCoordinate: catalog.NodeCoordinate{Node: "n1", Coord: where}}
 		}),

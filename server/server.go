@@ -8,6 +8,7 @@ import (
 
 	"consul.internal/acl"
 	"consul.internal/internal/fault"
+	"consul.internal/internal/metrics"
 	"consul.internal/rpc"
 	"consul.internal/server/patience"
 	"consul.internal/server/vet"
@@ -54,7 +55,8 @@ type Deps struct {
 	// nil = it has none.
 	Names Names
 	// Leases are this server's own while it leads; nil = no session needs renewing.
-	Leases Leases
+	Leases  Leases
+	Metrics *metrics.Registry // nil = nobody asks
 }
 
 // New makes the operations.
@@ -92,6 +94,7 @@ func (s *Server) enter() {
 	handle(s, rpc.CatalogServices, catalog.services)
 	handle(s, rpc.CatalogService, catalog.service)
 	handle(s, rpc.CatalogNode, catalog.node)
+	handle(s, rpc.CatalogInventory, catalog.inventory)
 	handle(s, rpc.OperatorUsage, catalog.usage)
 	handle(s, rpc.HealthService, health.service)
 	handle(s, rpc.HealthNode, health.node)
@@ -191,7 +194,11 @@ func (s *Server) write(ctx context.Context, apply func(context.Context) (uint64,
 func (s *Server) verify(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, s.cfg.RPCHoldTimeout)
 	defer cancel()
+	begun := time.Now()
 	err := s.store.VerifyLeader(bounded)
+	if err == nil {
+		s.deps.Metrics.Timer(metrics.RPCConsistentRead).Since(begun)
+	}
 	if err != nil && ctx.Err() != nil {
 		return fault.With(fault.Unavailable, context.Cause(ctx))
 	}

@@ -233,8 +233,6 @@ func (c *call) knows() (known, ok bool) {
 func (a *app) elsewhere(c *call) string {
 	own := a.Settings().Datacenter
 	switch {
-	case c.dc == "":
-		return a.link(own, "services")
 	case strings.HasPrefix(c.dc, "."):
 		return ""
 	case len(c.at) == 0:

@@ -98,8 +98,11 @@ func (a *app) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 	if r.Method == http.MethodPost {
 		return a.post(c)
 	}
-	if parts[0] == ".login" {
+	switch parts[0] {
+	case ".login":
 		c.dc, c.at = a.Settings().Datacenter, []string{".login"}
+	case "":
+		c.dc, c.at = a.Settings().Datacenter, []string{"services"}
 	}
 	for len(c.at) > 0 && c.at[len(c.at)-1] == "" && c.section() != "kv" {
 		c.at = c.at[:len(c.at)-1]

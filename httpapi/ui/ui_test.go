@@ -316,7 +316,7 @@ func TestAssets(t *testing.T) {
 func TestOldPaths(t *testing.T) {
 	h := serve(t, &world{many: 2, name: "web"}, true, Config{})
 	for path, want := range map[string]string{
-		"": "/ui/dc1/services", "dc1": "/ui/dc1/services", "dc1/": "/ui/dc1/services", "dc2": "/ui/dc2/services", "services": "/ui/dc1/services", "nodes": "/ui/dc1/nodes",
+		"": "", "dc1": "/ui/dc1/services", "dc1/": "/ui/dc1/services", "dc2": "/ui/dc2/services", "services": "/ui/dc1/services", "nodes": "/ui/dc1/nodes",
 		"dc1/services": "", "dc1/services/": "", "dc1/services/web": "", "dc1/services/web/instances": "", "dc1/services/web/instances/web-0/web-0/health-checks": "",
 		"dc1/nodes": "", "dc1/nodes/web/health-checks": "", "dc1/kv": "/ui/dc1/kv/", "dc1/kv/": "", "dc1/kv/a/b/": "", "dc1/kv/a/b/edit": "", "dc1/kv/a/create": "",
 		"dc1/acls": "/ui/dc1/acls/tokens", "dc1/acls/tokens": "", "dc1/overview": "/ui/dc1/servers", "dc1/overview/server-status": "/ui/dc1/servers",
