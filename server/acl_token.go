@@ -48,6 +48,9 @@ func (s aclOps) bootstrap(ctx context.Context, in *rpc.ACLBootstrapRequest) (*rp
 	if s.cfg.ACL.TakeReset != nil && s.store.State().ACLs(nil).Bootstrapped() > 0 {
 		reset = s.cfg.ACL.TakeReset()
 	}
+	if err := s.store.State().ACLs(nil).MayBootstrap(reset); err != nil {
+		return nil, err // what anybody can ask for fills no log
+	}
 	if err := s.change(ctx, &fsm.ChangeACL{Bootstrap: token, Reset: reset}); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"consul.internal/acl"
 	"consul.internal/catalog"
 	"consul.internal/store/state"
 )
@@ -115,3 +116,40 @@ func TestTogether(t *testing.T) {
 
 // maxBatch is raft's as the store sets it, by far.
 const maxBatch = 64
+
+// The first token is made once, also where the second attempt comes in the same
+// transaction: in a batch, and when the log is read again.
+func TestBootstrapOnce(t *testing.T) {
+	secrets := []string{"11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"}
+	for name, apply := range map[string]func(*FSM, []*raft.Log) error{
+		"apart": func(f *FSM, logs []*raft.Log) error {
+			for _, l := range logs {
+				f.Apply(l)
+			}
+			return nil
+		},
+		"batch": func(f *FSM, logs []*raft.Log) error { f.ApplyBatch(logs); return nil },
+		"replay": func(f *FSM, logs []*raft.Log) error {
+			return f.Replay(t.Context(), Stored{First: 1, Last: 2, Committed: 2, Visit: func(*raft.Log) error { return nil },
+				Read: func(i uint64, into *raft.Log) error { *into = *logs[i-1]; return nil }})
+		},
+	} {
+		st := state.New(nil)
+		f := newFSM(t, st)
+		var logs []*raft.Log
+		for i, id := range secrets {
+			cmd, err := f.Encode(TypeACL, &ChangeACL{Bootstrap: &acl.Token{AccessorID: id, SecretID: id}}, Level)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logs = append(logs, &raft.Log{Index: uint64(i + 1), Term: 1, Type: raft.LogCommand, Data: cmd})
+		}
+		if err := apply(f, logs); err != nil {
+			t.Fatal(err)
+		}
+		now := st.ACLs(nil)
+		if now.TokenBySecret(secrets[0]) == nil || now.TokenBySecret(secrets[1]) != nil || now.Bootstrapped() != 1 {
+			t.Errorf("%s: the first token stands at index %d, the second is there: %v", name, now.Bootstrapped(), now.TokenBySecret(secrets[1]) != nil)
+		}
+	}
+}

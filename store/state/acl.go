@@ -97,6 +97,13 @@ func (r ACLs) Bootstrapped() uint64 {
 	return row.Index
 }
 
+// MayBootstrap refuses a bootstrap that would not happen now. Whether it happens is
+// decided when it is applied.
+func (r ACLs) MayBootstrap(reset uint64) error {
+	row, _ := first[*indexRow](r.tx, tableIndexes, primary, joined(keyBootstrap))
+	return mayBootstrap(row, reset)
+}
+
 // Token returns the token of an accessor, nil if there is none.
 func (r ACLs) Token(accessor string) *acl.Token {
 	t, _ := watched[*acl.Token](r.tx, r.ws, tableTokens, primary, idKey(accessor))
@@ -188,14 +195,22 @@ func drop[T any](t ACLWriter, table, key string) bool {
 // Bootstrap makes the first token. That is done once, and again only for who can
 // name the index of the last time.
 func (t ACLWriter) Bootstrap(token *acl.Token, reset uint64) error {
-	row, done := get[*indexRow](t, tableIndexes, joined(keyBootstrap))
-	if done && row.Index != reset {
-		return fault.Newf(fault.Denied, "Permission denied: ACL bootstrap no longer allowed (reset index: %d)", row.Index)
+	row, _ := get[*indexRow](t, tableIndexes, joined(keyBootstrap))
+	if err := mayBootstrap(row, reset); err != nil {
+		return err
 	}
 	if err := t.PutToken(token, false); err != nil {
 		return err
 	}
-	t.raise(keyBootstrap)
+	// Not raised, which is written with the transaction: its next entry may be another bootstrap.
+	t.putIndex(indexRow{Key: keyBootstrap, Index: t.index})
+	return nil
+}
+
+func mayBootstrap(last *indexRow, reset uint64) error {
+	if last != nil && last.Index != reset {
+		return fault.Newf(fault.Denied, "Permission denied: ACL bootstrap no longer allowed (reset index: %d)", last.Index)
+	}
 	return nil
 }
 
