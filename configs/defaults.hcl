@@ -112,6 +112,7 @@ telemetry {
   metrics_prefix            = "consul"
   filter_default            = true
   prometheus_retention_time = "60s"
+  retry_failed_connection   = true
 }
 
 http_config {

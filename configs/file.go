@@ -176,9 +176,9 @@ type portsFile struct {
 	DNS            *int `hcl:"dns" doc:"DNS, UDP and TCP"`
 	DNSTLS         *int `hcl:"dns_tls" doc:"DNS over TLS; off unless it is set (853 is the port that clients know)"`
 	HTTP           *int `hcl:"http" doc:"HTTP"`
-	HTTPS          *int `hcl:"https" doc:"HTTPS (shown; served later)"`
-	GRPC           *int `hcl:"grpc" doc:"gRPC to proxies (shown; served later)"`
-	GRPCTLS        *int `hcl:"grpc_tls" doc:"gRPC with TLS (shown; served later)"`
+	HTTPS          *int `hcl:"https" doc:"HTTPS"`
+	GRPC           *int `hcl:"grpc" doc:"shown, not served: there are no proxies"`
+	GRPCTLS        *int `hcl:"grpc_tls" doc:"shown, not served: there are no proxies"`
 	SerfLAN        *int `hcl:"serf_lan" doc:"gossip inside the datacenter"`
 	SerfWAN        *int `hcl:"serf_wan" doc:"gossip between datacenters; -1 turns it off"`
 	Server         *int `hcl:"server" doc:"calls between agents and raft"`
@@ -280,16 +280,16 @@ type telemetryFile struct {
 	CirconusCheckTags      *string        `hcl:"circonus_check_tags" later:"never" doc:"Circonus"`
 	CirconusSubmissionURL  *string        `hcl:"circonus_submission_url" later:"never" doc:"Circonus"`
 	CirconusSubmitInterval *string        `hcl:"circonus_submission_interval" later:"never" doc:"Circonus"`
-	DisableHostname        *bool          `hcl:"disable_hostname" doc:"no effect: the host name stands in no name"`
+	DisableHostname        *bool          `hcl:"disable_hostname" doc:"leave the host name out of the names of gauges that statsd and statsite get"`
 	DisablePerTenancyUsage *bool          `hcl:"disable_per_tenancy_usage_metrics" later:"enterprise" doc:"no usage by tenant"`
-	DogstatsdAddr          *string        `hcl:"dogstatsd_addr" later:"H" doc:"address of a DogStatsD"`
-	DogstatsdTags          []string       `hcl:"dogstatsd_tags" later:"H" doc:"tags for DogStatsD"`
-	EnableHostMetrics      *bool          `hcl:"enable_host_metrics" later:"H" doc:"report CPU, memory and disk of the machine"`
+	DogstatsdAddr          *string        `hcl:"dogstatsd_addr" doc:"host:port of a DogStatsD that is told over UDP every ten seconds"`
+	DogstatsdTags          []string       `hcl:"dogstatsd_tags" doc:"tags of all that DogStatsD gets"`
+	EnableHostMetrics      *bool          `hcl:"enable_host_metrics" doc:"report CPU, memory and disk of the machine"`
 	FilterDefault          *bool          `hcl:"filter_default" reload:"yes" doc:"whether metrics that no filter names are kept"`
 	PrefixFilter           []string       `hcl:"prefix_filter" reload:"yes" doc:"prefixes of metrics to keep (+) or drop (-)"`
 	MetricsPrefix          *string        `hcl:"metrics_prefix" doc:"first part of every metric's name"`
 	PrometheusRetention    *time.Duration `hcl:"prometheus_retention_time" doc:"how long Prometheus is shown a gauge that is set no more; 0 turns its text off"`
-	RetryFailedConfig      *bool          `hcl:"retry_failed_connection" later:"H" doc:"go on trying to reach a sink"`
-	StatsdAddr             *string        `hcl:"statsd_address,statsd_addr" later:"H" doc:"address of a statsd"`
-	StatsiteAddr           *string        `hcl:"statsite_address,statsite_addr" later:"H" doc:"address of a statsite"`
+	RetryFailedConfig      *bool          `hcl:"retry_failed_connection" doc:"start, and go on trying, if a sink cannot be reached"`
+	StatsdAddr             *string        `hcl:"statsd_address,statsd_addr" doc:"host:port of a statsd that is told over UDP every ten seconds"`
+	StatsiteAddr           *string        `hcl:"statsite_address,statsite_addr" doc:"host:port of a statsite that is told over TCP every ten seconds"`
 }

@@ -90,7 +90,7 @@ func TestDefaults(t *testing.T) {
 		Autopilot: Autopilot{CleanupDeadServers: true, LastContactThreshold: 200 * time.Millisecond, MaxTrailingLogs: 250, ServerStabilizationTime: 10 * time.Second},
 		ACL:       ACL{DefaultPolicy: "allow", DownPolicy: "extend-cache", TokenTTL: 30 * time.Second, PolicyTTL: 30 * time.Second, RoleTTL: 30 * time.Second},
 		Log:       Log{Level: "INFO", RotateDuration: 24 * time.Hour, SyslogFacility: "LOCAL0"},
-		Telemetry: Telemetry{Prefix: "consul", FilterDefault: true, PrometheusRetention: time.Minute},
+		Telemetry: Telemetry{Prefix: "consul", FilterDefault: true, PrometheusRetention: time.Minute, RetryFailed: true},
 	}
 	lan := netip.MustParseAddr("10.0.0.5")
 	any4 := netip.MustParseAddr("0.0.0.0")
@@ -159,6 +159,28 @@ service { name = "s1" }`,
 	}
 }
 
+func TestTelemetryKeys(t *testing.T) {
+	write(t, map[string]string{"c.hcl": `data_dir = "d"
+		telemetry {
+			statsd_address = "stats.example" statsite_address = "10.0.0.1:9125" dogstatsd_addr = "[::1]:8125" dogstatsd_tags = ["a:b"]
+			disable_hostname = true retry_failed_connection = false enable_host_metrics = true
+		}`})
+	s, warnings := mustLoad(t, "-config-file=c.hcl")
+	want := Telemetry{
+		Prefix: "consul", DisableHostname: true, FilterDefault: true, PrometheusRetention: time.Minute, Statsd: "stats.example",
+		Statsite: "10.0.0.1:9125", Dogstatsd: "[::1]:8125", DogstatsdTags: []string{"a:b"}, HostMetrics: true,
+	}
+	if !reflect.DeepEqual(s.Telemetry, want) || strings.Contains(strings.Join(warnings, " "), "telemetry") {
+		t.Errorf("%+v, %v", s.Telemetry, warnings)
+	}
+	for _, key := range []string{"statsd_address", "statsite_address", "dogstatsd_addr"} {
+		write(t, map[string]string{"bad.hcl": "data_dir = \"d\"\ntelemetry { " + key + " = \"host:port:x\" }"})
+		if _, _, err := Load([]string{"-config-file=bad.hcl"}, SystemHost()); err == nil || !strings.Contains(err.Error(), "bad.hcl:2:") || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
 func TestOlderNames(t *testing.T) {
 	write(t, map[string]string{"c.json": `{
 		"data_dir": "d", "acl_datacenter": "dc9", "acl_master_token": "m", "acl_default_policy": "deny", "acl_token": "t",
@@ -183,7 +205,7 @@ func TestOlderNames(t *testing.T) {
 		"c.json:2:20: acl_datacenter is the older name of primary_datacenter",
 		"acl_token is ignored, since acl.tokens.default",
 		"acl_enforce_version_8 is a key of old releases and has no effect",
-		"no effect yet: ports.rpc, telemetry.statsd_address",
+		"no effect yet: ports.rpc",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no warning %q in\n%s", want, got)

@@ -80,6 +80,9 @@ func (r *resolver) settings() *Settings {
 		Prefix: value(f.Telemetry.MetricsPrefix), DisableHostname: value(f.Telemetry.DisableHostname),
 		FilterDefault: value(f.Telemetry.FilterDefault), PrefixFilter: f.Telemetry.PrefixFilter,
 		PrometheusRetention: value(f.Telemetry.PrometheusRetention),
+		Statsd:              value(f.Telemetry.StatsdAddr), Statsite: value(f.Telemetry.StatsiteAddr),
+		Dogstatsd: value(f.Telemetry.DogstatsdAddr), DogstatsdTags: f.Telemetry.DogstatsdTags,
+		RetryFailed: value(f.Telemetry.RetryFailedConfig), HostMetrics: value(f.Telemetry.EnableHostMetrics),
 	}
 	s.Server.ConfigEntries = r.configEntries(s.Server.Enabled && s.Node.PrimaryDatacenter == s.Node.Datacenter)
 	s.Definitions = r.definitions(s.Checks.ScriptsLocal)

@@ -317,4 +317,10 @@ type Telemetry struct {
 	FilterDefault       bool
 	PrefixFilter        []string
 	PrometheusRetention time.Duration // 0 = off
+	Statsd              string        // host:port of collectors, "" = none; the port may be left out
+	Statsite            string
+	Dogstatsd           string
+	DogstatsdTags       []string
+	RetryFailed         bool // a collector that cannot be reached at the start is no mistake
+	HostMetrics         bool // report the machine too
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"consul.internal/internal/metrics"
 )
 
 // words checks keys that take one of a few words.
@@ -121,6 +123,20 @@ func (r *resolver) bounds() {
 	for _, filter := range f.Telemetry.PrefixFilter {
 		if !strings.HasPrefix(filter, "+") && !strings.HasPrefix(filter, "-") {
 			r.errorf("telemetry.prefix_filter", "telemetry.prefix_filter: %q must begin with + (keep) or - (drop)", filter)
+		}
+	}
+	for _, one := range []struct {
+		key   string
+		given *string
+	}{
+		{"telemetry.statsd_address", f.Telemetry.StatsdAddr},
+		{"telemetry.statsite_address", f.Telemetry.StatsiteAddr},
+		{"telemetry.dogstatsd_addr", f.Telemetry.DogstatsdAddr},
+	} {
+		if c := (metrics.Collector{Addr: value(one.given)}); c.Addr != "" {
+			if err := c.Validate(); err != nil {
+				r.errorf(one.key, "%s: %q is no host:port: %v", one.key, c.Addr, err)
+			}
 		}
 	}
 }

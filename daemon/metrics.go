@@ -1,24 +1,21 @@
 package daemon
 
 import (
-	"context"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
+	"consul.internal/catalog"
+	"consul.internal/configentry"
 	"consul.internal/configs"
 	"consul.internal/daemon/pools"
 	"consul.internal/internal/metrics"
+	"consul.internal/internal/tlsx"
 	"consul.internal/internal/version"
 	"consul.internal/rpc"
-	"consul.internal/server"
+	"consul.internal/server/copied"
 	"consul.internal/store"
 )
-
-// maxServiceLabels bounds the services that reads are counted by: more than most
-// catalogs have, and some 100 KB.
-const maxServiceLabels = 512
 
 // MetricsConfig is a registry's configuration out of settings.
 func MetricsConfig(s *configs.Settings) metrics.Config {
@@ -34,53 +31,138 @@ func (d *Daemon) publish() {
 	r := d.opts.Metrics
 	r.CollectRuntime()
 	r.Gauge(metrics.Version, metrics.Label{Name: "version", Value: version.Human()}, metrics.Label{Name: "pre_release", Value: version.Prerelease}).Set(1)
-	dc := metrics.Label{Name: "datacenter", Value: d.settings.Node.Datacenter}
-	nodes, services := r.Gauge(metrics.StateNodes, dc), r.Gauge(metrics.StateServices, dc)
-	instances := r.Gauge(metrics.StateServiceInstance, dc)
-	servers, clients := r.Gauge(metrics.MembersServers, dc), r.Gauge(metrics.MembersClients, dc)
+	if d.settings.Telemetry.HostMetrics {
+		publishHost(r, d.settings.Paths.DataDir)
+	}
 	r.OnCollect(func() {
-		if d.store == nil { // what the catalog holds is the servers' to tell
-			return
-		}
-		count, names, all := 0, 0, 0
-		for range d.views.dir.Nodes() {
-			count++
-		}
-		for s := range d.views.dir.Services() {
-			if len(s.Instances) > 0 { // else it has but a resolver
-				names++
-			}
-			all += len(s.Instances)
-		}
-		nodes.Set(float64(count))
-		services.Set(float64(names))
-		instances.Set(float64(all))
-		alive := map[string]int{}
-		for _, m := range d.pools.Shown().Members(false) {
-			if m.Status == pools.StatusAlive {
-				alive[m.Tags["role"]]++
+		for part, door := range map[string]*tlsx.Door{"https": d.tls.HTTPS, "internal_rpc": d.tls.InternalRPC} {
+			g := r.Gauge(metrics.TLSExpiry, metrics.Label{Name: "listener", Value: part})
+			if end, ok := door.Expiry(); ok {
+				g.Set(time.Until(end).Seconds())
+			} else {
+				g.Unset()
 			}
 		}
-		servers.Set(float64(alive["consul"]))
-		clients.Set(float64(alive["node"]))
-		leads := 0.0
-		if d.store.IsLeader() {
-			leads = 1
+		keys := func(pool string, n int) {
+			r.Gauge(metrics.GossipKeys, metrics.Label{Name: "network", Value: pool}).Set(float64(n))
 		}
-		r.Gauge(metrics.ServerIsLeader).Set(leads)
-		r.Gauge(metrics.StateDiffering).Set(leads * float64(store.Comparer(d.store).Differ()))
-		if p := d.settings.Node.PrimaryDatacenter; p != "" && p != d.settings.Node.Datacenter {
-			collectCopies(r, d.srv.Copies())
+		if lan := d.pools.LAN(); lan != nil {
+			keys("lan", lan.Keys())
+		}
+		if wan := d.pools.WAN(); wan != nil {
+			keys("wan", wan.Keys())
 		}
 	})
+	if d.store == nil { // the rest is the servers' to tell
+		return
+	}
+	r.OnCollect(func() { d.publishRaft(r) })
+	r.OnCollect(func() { d.publishMembers(r) })
+	r.OnCollect(func() { d.publishCatalog(r) })
+	r.OnCollect(d.keyCount(r))
+	if p := d.settings.Node.PrimaryDatacenter; p != "" && p != d.settings.Node.Datacenter {
+		r.OnCollect(func() { collectCopies(r, d.srv.Copies()) })
+	}
+}
+
+// datacenter is the label of what a whole datacenter has.
+func (d *Daemon) datacenter() metrics.Label {
+	return metrics.Label{Name: "datacenter", Value: d.settings.Node.Datacenter}
+}
+
+// flag is a gauge's value for yes or no.
+func flag(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+func (d *Daemon) publishRaft(r *metrics.Registry) {
+	leads, f := d.store.IsLeader(), store.FiguresOf(d.store)
+	r.Gauge(metrics.ServerIsLeader).Set(flag(leads))
+	r.Gauge(metrics.ServerLeaderKnown).Set(flag(f.LeaderKnown))
+	r.Gauge(metrics.StateDiffering).Set(flag(leads) * float64(store.Comparer(d.store).Differ()))
+	r.Gauge(metrics.RaftAppliedIndex).Set(float64(f.Applied))
+	r.Gauge(metrics.RaftLastIndex).Set(float64(f.Last))
+	r.Gauge(metrics.RaftPeers).Set(float64(f.Peers))
+	r.Gauge(metrics.RaftDiskHung).Set(flag(f.Hung))
+	healthy, spare := r.Gauge(metrics.AutopilotHealthy), r.Gauge(metrics.AutopilotTolerance)
+	if h, err := d.store.Autopilot().Health(); err == nil {
+		healthy.Set(flag(h.Healthy))
+		spare.Set(float64(h.FailureTolerance))
+	} else { // only the leader knows
+		healthy.Unset()
+		spare.Unset()
+	}
+	s := d.mux.Stats()
+	r.Counter(metrics.RPCAcceptConn).Reach(s.Accepted)
+	r.Counter(metrics.RPCRaftHandoff).Reach(s.Raft)
+}
+
+func (d *Daemon) publishMembers(r *metrics.Registry) {
+	alive := map[string]int{}
+	for _, m := range d.pools.Shown().Members(false) {
+		if m.Status == pools.StatusAlive {
+			alive[m.Tags["role"]]++
+		}
+	}
+	r.Gauge(metrics.MembersServers, d.datacenter()).Set(float64(alive["consul"]))
+	r.Gauge(metrics.MembersClients, d.datacenter()).Set(float64(alive["node"]))
+}
+
+func (d *Daemon) publishCatalog(r *metrics.Registry) {
+	dc := d.datacenter()
+	nodes := 0
+	for range d.views.dir.Nodes() {
+		nodes++
+	}
+	var instances []*catalog.Instance
+	for s := range d.views.dir.Services() { // one may have but a resolver
+		instances = append(instances, s.Instances...)
+	}
+	u := rpc.CountUsage(nodes, instances)
+	r.Gauge(metrics.StateNodes, dc).Set(float64(u.Nodes))
+	r.Gauge(metrics.StateServices, dc).Set(float64(u.Services))
+	r.Gauge(metrics.StateServiceInstance, dc).Set(float64(u.ServiceInstances))
+	r.Gauge(metrics.StateBillable, dc).Set(float64(u.BillableServiceInstances))
+	for kind, n := range u.ConnectServiceInstances {
+		r.Gauge(metrics.StateConnect, dc, metrics.Label{Name: "kind", Value: kind}).Set(float64(n))
+	}
+	_, entries := d.store.State().ConfigEntries().List(nil, "")
+	kinds := map[string]int{}
+	for _, kind := range configentry.Kinds() {
+		kinds[kind] = 0
+	}
+	for _, e := range entries {
+		kinds[e.Kind]++
+	}
+	for kind, n := range kinds {
+		r.Gauge(metrics.StateConfigEntries, dc, metrics.Label{Name: "kind", Value: kind}).Set(float64(n))
+	}
+}
+
+// keyCount counts the keys, which takes as long as there are many: once an interval,
+// and only if something was written.
+func (d *Daemon) keyCount(r *metrics.Registry) func() {
+	var counted time.Time
+	var at uint64
+	return func() {
+		now, index := time.Now(), d.store.Index()
+		if now.Sub(counted) < metrics.Interval || index == at && !counted.IsZero() {
+			return
+		}
+		counted, at = now, index
+		r.Gauge(metrics.StateKeys, d.datacenter()).Set(float64(d.store.State().Keys().Count()))
+	}
 }
 
 // collectCopies shows how copying from the primary datacenter goes.
-func collectCopies(r *metrics.Registry, copies []server.Copy) {
+func collectCopies(r *metrics.Registry, copies []copied.Copy) {
 	for _, what := range metrics.Replicated() {
-		var c server.Copy
+		var c copied.Copy
 		lag := time.Duration(0)
-		if i := slices.IndexFunc(copies, func(c server.Copy) bool { return strings.ReplaceAll(strings.ToLower(c.What), " ", "-") == what }); i >= 0 {
+		if i := slices.IndexFunc(copies, func(c copied.Copy) bool { return strings.ReplaceAll(strings.ToLower(c.What), " ", "-") == what }); i >= 0 {
 			c = copies[i]
 			lag = c.Lag(time.Now())
 		}
@@ -92,95 +174,4 @@ func collectCopies(r *metrics.Registry, copies []server.Copy) {
 		r.Gauge(metrics.Replication(what, metrics.ReplicationIndex)).Set(float64(c.Index))
 		r.Gauge(metrics.Replication(what, metrics.ReplicationLag)).Set(lag.Seconds())
 	}
-}
-
-// counting is a Caller that counts and times what is asked of another one.
-type counting struct {
-	rpc.Caller
-	r        *metrics.Registry
-	server   bool
-	blocking atomic.Int64
-	catalog  *metrics.CounterSet
-	health   *metrics.CounterSet
-}
-
-func newCounting(next rpc.Caller, r *metrics.Registry, server bool) *counting {
-	c := &counting{
-		Caller: next, r: r, server: server,
-		catalog: r.CounterSet(metrics.CatalogQuery, "service", maxServiceLabels),
-		health:  r.CounterSet(metrics.HealthQuery, "service", maxServiceLabels),
-	}
-	if server {
-		r.OnCollect(func() { r.Gauge(metrics.RPCQueriesBlocking).Set(float64(c.blocking.Load())) })
-	}
-	return c
-}
-
-// Call implements rpc.Caller.
-func (c *counting) Call(ctx context.Context, method string, in, out any) error {
-	start := time.Now()
-	if waits(in) {
-		c.blocking.Add(1)
-		defer c.blocking.Add(-1)
-	}
-	err := c.Caller.Call(ctx, method, in, out)
-	all, failed := metrics.RPCRequest, metrics.RPCRequestError
-	if !c.server {
-		all, failed = metrics.ClientRPC, metrics.ClientRPCFailed
-	}
-	c.r.Counter(all).Inc()
-	if err != nil {
-		c.r.Counter(failed).Inc()
-		return err
-	}
-	if !c.server {
-		return nil
-	}
-	switch method {
-	case rpc.CatalogRegister.Name:
-		c.r.Timer(metrics.CatalogRegister).Since(start)
-	case rpc.CatalogDeregister.Name:
-		c.r.Timer(metrics.CatalogDeregister).Since(start)
-	case rpc.CatalogService.Name:
-		c.read(c.catalog, metrics.CatalogNotFound, in, out)
-	case rpc.HealthService.Name:
-		c.read(c.health, metrics.HealthNotFound, in, out)
-	default:
-		c.r.Counter(metrics.RPCQuery).Inc()
-	}
-	return nil
-}
-
-// read counts a read of a service. Only a service that exists gets a label: names
-// that do not are anybody's invention.
-func (c *counting) read(set *metrics.CounterSet, notFound string, in, out any) {
-	c.r.Counter(metrics.RPCQuery).Inc()
-	req, ok := in.(*rpc.ServiceRequest)
-	reply, okReply := out.(*rpc.InstancesReply)
-	switch {
-	case !ok || !okReply:
-	case len(reply.Instances) > 0:
-		set.With(reply.Instances[0].Service.Name).Inc()
-	case !req.Passing && len(req.Tags) == 0 && req.Filter == "":
-		c.r.Counter(notFound).Inc()
-	}
-}
-
-// waits reports whether a request is one that may block for minutes.
-func waits(in any) bool {
-	switch r := in.(type) {
-	case *rpc.ServiceRequest:
-		return r.MinIndex > 0
-	case *rpc.NodesRequest:
-		return r.MinIndex > 0
-	case *rpc.ServicesRequest:
-		return r.MinIndex > 0
-	case *rpc.NodeRequest:
-		return r.MinIndex > 0
-	case *rpc.ChecksRequest:
-		return r.MinIndex > 0
-	case *rpc.StateRequest:
-		return r.MinIndex > 0
-	}
-	return false
 }

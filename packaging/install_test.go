@@ -85,6 +85,8 @@ func TestDebian(t *testing.T) {
 		"/usr/share/zsh/vendor-completions/_consul":        "-rw-r--r-- root:root",
 		"/usr/share/fish/vendor_completions.d/consul.fish": "-rw-r--r-- root:root",
 		"/usr/share/consul/samples/services.hcl":           "-rw-r--r-- root:root",
+		"/usr/share/consul/monitoring/alerts.yml":          "-rw-r--r-- root:root",
+		"/usr/share/consul/monitoring/dashboard.json":      "-rw-r--r-- root:root",
 		"/usr/share/doc/consul/copyright":                  "-rw-r--r-- root:root",
 	} {
 		if got := state(t, path); got != want {

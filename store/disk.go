@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"consul.internal/internal/durable"
+	"consul.internal/internal/metrics"
 	"consul.internal/store/disklog"
 	"consul.internal/store/fsm"
 	"consul.internal/store/state"
@@ -27,6 +28,7 @@ type disk struct {
 	run         func(func()) bool
 	closing     <-chan struct{}
 	faults      func(op string) error
+	metrics     *metrics.Registry
 
 	lock  *durable.Lock
 	mark  *disklog.Mark // closed with the log
@@ -53,7 +55,7 @@ func (d *disk) open(ctx context.Context) (r replayed, err error) {
 	}
 	d.mark = m
 	if d.log, err = disklog.OpenLog(disklog.Config{
-		Dir: filepath.Join(d.dir, "wal"), SegmentSize: d.segmentSize, Mark: m, Gate: d.gate, Logger: d.logger, Run: d.run, Faults: d.faults,
+		Dir: filepath.Join(d.dir, "wal"), SegmentSize: d.segmentSize, Mark: m, Gate: d.gate, Logger: d.logger, Run: d.run, Faults: d.faults, Metrics: d.metrics,
 	}); err != nil {
 		d.log = nil
 		return r, errors.Join(err, m.Close())

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"consul.internal/internal/fault"
+	"consul.internal/internal/metrics"
 	"consul.internal/store/fsm"
 )
 
@@ -305,7 +306,12 @@ func (s *Store) VerifyLeader(ctx context.Context) error {
 		case !s.IsLeader():
 			return s.notLeader()
 		case term != 0 && term == n.CurrentTerm():
-			return s.rounds.join(ctx, s)
+			begun := time.Now()
+			err := s.rounds.join(ctx, s)
+			if err == nil {
+				s.deps.Metrics.Timer(metrics.RPCConsistentRead).Since(begun)
+			}
+			return err
 		}
 		// Elected, but entries of former leaders may still be unknown here.
 		select {

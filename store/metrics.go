@@ -1,28 +1,23 @@
 package store
 
-// Figures are what this package can be asked for its metrics at any time.
+// Figures are what is worth watching of this server's part in raft.
 type Figures struct {
-	Leader       bool
-	Running      bool // raft runs; false while a damaged server heals
-	DiskHeld     bool // the disk does not take writes
-	Peers        int  // members of the cluster, with or without a vote
-	Healthy      bool // all servers, as autopilot sees it; true where it is not known
-	Tolerance    int  // voters that may fail, as autopilot sees it
-	AppliedIndex uint64
-	Differ       int // servers whose state differed when this one last compared, as leader
+	Applied, Last uint64 // index of the last entry in the state, and in the log
+	Peers         int    // servers in raft's configuration; 0 = not known yet
+	LeaderKnown   bool
+	Hung          bool // the disk takes no writes, so that this server takes no part
 }
 
-// ReadFigures reads them.
-func ReadFigures(s *Store) Figures {
-	f := Figures{Leader: s.IsLeader(), DiskHeld: s.gate.IsShut(), Healthy: true, AppliedIndex: s.Index(), Differ: s.compare.Differ()}
-	if n := s.node.Load(); n != nil && !f.DiskHeld { // behind a hung disk raft would not answer
-		f.Running = true
-		if c := n.GetConfiguration(); c.Error() == nil {
-			f.Peers = len(c.Configuration().Servers)
-		}
+// FiguresOf looks at a store's raft. It waits for nothing.
+func FiguresOf(s *Store) Figures {
+	f := Figures{Applied: s.Index(), Hung: s.gate.IsShut()}
+	n := s.node.Load()
+	if n == nil {
+		return f
 	}
-	if h, err := s.pilot.Health(); err == nil {
-		f.Healthy, f.Tolerance = h.Healthy, h.FailureTolerance
+	f.Last, f.LeaderKnown = n.LastIndex(), s.LeaderID() != ""
+	if c := n.GetConfiguration(); c.Error() == nil {
+		f.Peers = len(c.Configuration().Servers)
 	}
 	return f
 }

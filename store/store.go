@@ -14,6 +14,7 @@ import (
 	"consul.internal/catalog"
 	"consul.internal/internal/fault"
 	"consul.internal/internal/logx"
+	"consul.internal/internal/metrics"
 	"consul.internal/rpc"
 	"consul.internal/store/checkpoint"
 	"consul.internal/store/disklog"
@@ -47,6 +48,8 @@ type Deps struct {
 	Demote func(context.Context, *rpc.RaftDemoteRequest) (*rpc.RaftDemoteReply, error)
 	// Forget tells the pool that autopilot has removed a failed server.
 	Forget func(Candidate)
+	// Metrics takes the figures of the log's files.
+	Metrics *metrics.Registry
 }
 
 // Store is one server's part of the replicated state.
@@ -161,7 +164,7 @@ func (s *Store) Open(ctx context.Context) (err error) {
 		f := founder{rc: rc, logs: mem, stable: mem, snaps: raft.NewInmemSnapshotStore(), transport: d}
 		return s.start(f, replayed{})
 	}
-	s.disk = &disk{dir: filepath.Join(s.cfg.DataDir, "raft"), nodeID: rc.LocalID, segmentSize: s.cfg.segmentSize, fsm: s.fsm, state: s.state, logger: s.logger, gate: s.gate, run: s.work.run, closing: s.life.Done(), faults: s.cfg.faults}
+	s.disk = &disk{dir: filepath.Join(s.cfg.DataDir, "raft"), nodeID: rc.LocalID, segmentSize: s.cfg.segmentSize, fsm: s.fsm, state: s.state, logger: s.logger, gate: s.gate, run: s.work.run, closing: s.life.Done(), faults: s.cfg.faults, metrics: s.deps.Metrics}
 	known, err := s.disk.open(ctx)
 	if err == nil {
 		err = s.former.load(s.disk.dir)

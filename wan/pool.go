@@ -339,7 +339,10 @@ func (p *Pool) Keyring(ctx context.Context, op gossip.KeyOp, key string, relay u
 }
 
 // Encrypted tells whether the pool has keys.
-func (p *Pool) Encrypted() bool { return p.gossip.Encrypted() }
+func (p *Pool) Encrypted() bool { return p.gossip.Keys() > 0 }
+
+// Keys is how many keys the pool reads with, 0 if it is not encrypted.
+func (p *Pool) Keys() int { return p.gossip.Keys() }
 
 // Stats are figures under the names that people know.
 func (p *Pool) Stats() map[string]string { return p.gossip.Stats() }

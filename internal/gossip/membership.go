@@ -229,8 +229,13 @@ func (p *Pool) UserEvent(name string, payload []byte, coalesce bool) error {
 	return nil
 }
 
-// Encrypted tells whether the pool has keys.
-func (p *Pool) Encrypted() bool { return p.keys != nil }
+// Keys is how many keys the pool reads with, 0 if it is not encrypted.
+func (p *Pool) Keys() int {
+	if p.keys == nil {
+		return 0
+	}
+	return len(p.keys.GetKeys())
+}
 
 // Stats are serf's figures under the names that people know.
 func (p *Pool) Stats() map[string]string {

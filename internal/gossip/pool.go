@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"consul.internal/internal/fault"
+	"consul.internal/internal/metrics"
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
 	"go.uber.org/zap"
@@ -170,6 +171,8 @@ func (p *Pool) serfConfig() *serf.Config {
 		})
 	}
 	conf := serf.DefaultConfig()
+	ml.MetricLabels = []metrics.Label{{Name: "network", Value: p.cfg.Label}} // lan or wan
+	conf.MetricLabels = ml.MetricLabels
 	conf.NodeName, conf.Logger, conf.MemberlistConfig, conf.EventCh = p.cfg.Name, logger, ml, p.queue.serf
 	conf.Tags = p.withStamp(0)
 	conf.SnapshotPath, conf.RejoinAfterLeave = p.cfg.SnapshotPath, p.cfg.RejoinAfterLeave

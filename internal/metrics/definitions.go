@@ -152,6 +152,9 @@ var definitions = append(replications(), []Definition{
 // Definitions describe all names of ours. The list must not be changed.
 func Definitions() []Definition { return definitions }
 
+// OfProcess describes the names that Prometheus knows of every process.
+func OfProcess() []Definition { return processDefinitions }
+
 // helpOf is the help text of a name without prefix.
 func helpOf(name string) string {
 	if d, known := Defined(name); known {

@@ -45,6 +45,7 @@ var libraries = []Definition{
 	{"raft.leader.dispatchLog", "timer", "ms", "", "How long it took on the leader to write entries to its disk."},
 	{"raft.leader.dispatchNumLogs", "gauge", "entries", "", "Entries that the leader wrote to its disk at once the last time."},
 	{"raft.leader.lastContact", "timer", "ms", "", "How long ago followers had answered when the leader looked."},
+	{"raft.leader.oldestLogAge", "gauge", "ms", "", "Age of the oldest entry in the leader's log."},
 	{"raft.net.getRPCType", "timer", "ms", "", "How long it took to read the kind of a request of raft."},
 	{"raft.net.rpcDecode", "timer", "ms", "rpcType", "How long it took to read a request of raft."},
 	{"raft.net.rpcEnqueue", "timer", "ms", "rpcType", "How long requests of raft waited."},

@@ -190,6 +190,9 @@ func (m *Mux) serve(c net.Conn) {
 	}
 	if err == nil && to.hand(ctx, out) {
 		m.stats.handed.Add(1)
+		if to == m.raft.inbox {
+			m.stats.raft.Add(1)
+		}
 		return
 	}
 	if err == nil {
@@ -338,7 +341,7 @@ func (r *replay) Read(p []byte) (int, error) {
 }
 
 // counts of connections since the start.
-type counts struct{ accepted, limited, refused, handed atomic.Uint64 }
+type counts struct{ accepted, limited, refused, handed, raft atomic.Uint64 }
 
 // Stats counts incoming connections since the start.
 type Stats struct {
@@ -346,9 +349,10 @@ type Stats struct {
 	Limited  uint64 // closed for a limit
 	Refused  uint64 // accepted, then closed for what they said or did not say
 	Handed   uint64 // given to raft or calls
+	Raft     uint64 // of those, the ones given to raft
 }
 
 // Stats returns the counts.
 func (m *Mux) Stats() Stats {
-	return Stats{m.stats.accepted.Load(), m.stats.limited.Load(), m.stats.refused.Load(), m.stats.handed.Load()}
+	return Stats{m.stats.accepted.Load(), m.stats.limited.Load(), m.stats.refused.Load(), m.stats.handed.Load(), m.stats.raft.Load()}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-memdb"
 	"go.uber.org/zap"
 
+	"consul.internal/internal/metrics"
 	"consul.internal/kv"
 	"consul.internal/store"
 	"consul.internal/store/keys"
@@ -27,8 +28,9 @@ const (
 // leads. A new leader gives each of them its whole time again. It implements
 // server.Leases.
 type Leases struct {
-	Store *store.Store
-	Log   *zap.Logger
+	Store   *store.Store
+	Log     *zap.Logger
+	Metrics *metrics.Registry // nil = nobody asks
 
 	mu     sync.Mutex
 	leases map[string]*lease // by ID; nil while this server does not lead
@@ -54,6 +56,13 @@ func (l *Leases) Renew(s *kv.Session) bool {
 	}
 	one.due = time.Now().Add(lasts(s))
 	return true
+}
+
+// Active is how many sessions it watches; 0 while this server does not lead.
+func (l *Leases) Active() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.leases)
 }
 
 // Run watches the sessions until the leadership ends.
@@ -143,7 +152,11 @@ func (l *Leases) end(ctx context.Context) bool {
 	if len(ids) == 0 {
 		return true // renewed meanwhile
 	}
-	if err := keys.Of(l.Store).DestroySessions(ctx, ids...); err != nil {
+	err := keys.Of(l.Store).DestroySessions(ctx, ids...)
+	if err == nil {
+		l.Metrics.Timer(metrics.SessionInvalidate).ObserveN(time.Since(now), len(ids))
+	}
+	if err != nil {
 		if ctx.Err() == nil {
 			l.Log.Error("failed to end sessions; trying again", zap.Int("sessions", len(ids)), zap.Error(err))
 		}

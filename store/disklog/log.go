@@ -20,6 +20,7 @@ import (
 
 	"consul.internal/internal/durable"
 	"consul.internal/internal/logx"
+	"consul.internal/internal/metrics"
 )
 
 // Log is raft's log store: raft-wal with a checksum of ours on each entry,
@@ -68,6 +69,8 @@ type Config struct {
 	// Run runs what whoever closes the log waits for; it reports false, and runs
 	// nothing, once that has begun.
 	Run func(func()) bool
+	// Metrics takes the figures of the log's files; nil = nobody asks.
+	Metrics *metrics.Registry
 	// Faults of the disk, for tests: called before each write, by what it is for. May be nil.
 	Faults func(op string) error
 }
@@ -108,6 +111,7 @@ func (l *Log) open() (w *wal.WAL, err error) {
 		wal.WithMetaStore(&walMeta{path: filepath.Join(l.cfg.Dir, metaFile), acked: l.cfg.Mark.Get().Acked, faults: l.cfg.Faults}),
 		wal.WithSegmentFiler(segment.NewFiler(l.cfg.Dir, privateFS{faults: l.cfg.Faults, peek: &l.peek})),
 		wal.WithSegmentSize(l.cfg.SegmentSize),
+		wal.WithMetricsCollector(newMeter(l.cfg.Metrics)),
 		wal.WithLogger(logx.HCLog(l.cfg.Logger.Named("wal"))))
 	switch {
 	case err == nil:
@@ -333,6 +337,7 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 	if l.cut {
 		write = l.insist
 	}
+	begun := time.Now()
 	err := write(func(w *wal.WAL) error {
 		err := l.cfg.Faults("log")
 		if err == nil {
@@ -345,6 +350,7 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 	})
 	if err == nil {
 		l.cut = false
+		l.cfg.Metrics.Timer(metrics.RaftDiskWrite).Since(begun)
 	}
 	return err
 }

@@ -1,0 +1,3 @@
+module consul.internal/internal/interop/metrics
+
+go 1.26
