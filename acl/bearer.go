@@ -11,6 +11,7 @@ type Bearer struct {
 	*Authorizer
 	Accessor string     // "" = there is no access control
 	Ends     *time.Time // of the token
+	Rules    string     // stands for what he may do: another one for other rules; "" = nobody asks
 
 	said *Resolved // what the decision comes from; nil = a down policy
 }

@@ -1,6 +1,9 @@
 package acl
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 )
@@ -71,6 +74,19 @@ func (g Grants) Authorizer(datacenter string, o Options) (*Authorizer, error) {
 		all = append(all, r)
 	}
 	return NewAuthorizer(Merge(all...), o), nil
+}
+
+// Sum stands for what the grants come to in a datacenter: others for other rules.
+func (g Grants) Sum(datacenter string) string {
+	h := sha256.New()
+	policies := slices.Clone(g.Policies)
+	slices.SortFunc(policies, func(x, y *Policy) int { return cmp.Or(cmp.Compare(x.ID, y.ID), cmp.Compare(x.Rules, y.Rules)) })
+	for _, p := range policies {
+		if p.Counts(datacenter) {
+			fmt.Fprintf(h, "%d:%s", len(p.Rules), p.Rules)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // Refusal is what who may not do something is told; accessor is that of his token.

@@ -94,6 +94,9 @@ func NewResolver(cfg ResolverConfig, ask Ask) (*Resolver, error) {
 	return r, nil
 }
 
+// TTL is how long what was said of a token holds.
+func (r *Resolver) TTL() time.Duration { return r.cfg.TTL }
+
 // Close ends what is being asked. It may be called more than once.
 func (r *Resolver) Close() error {
 	r.mu.Lock()
@@ -213,11 +216,12 @@ func (r *Resolver) land(secret string, f *flight, said *Resolved, err error) {
 
 // judge makes a decision of what the servers say.
 func (r *Resolver) judge(said *Resolved) (*Bearer, error) {
-	a, err := Grants{Policies: said.Policies}.Authorizer(r.cfg.Datacenter, r.cfg.Options)
+	g := Grants{Policies: said.Policies}
+	a, err := g.Authorizer(r.cfg.Datacenter, r.cfg.Options)
 	if err != nil {
 		return nil, fault.With(fault.Denied, err)
 	}
-	return &Bearer{Authorizer: a, Accessor: said.Accessor, Ends: said.Ends, said: said}, nil
+	return &Bearer{Authorizer: a, Accessor: said.Accessor, Ends: said.Ends, Rules: g.Sum(r.cfg.Datacenter), said: said}, nil
 }
 
 // down is what holds while nobody can be asked. mu is held.
@@ -231,11 +235,11 @@ func (r *Resolver) down(secret string) *Bearer {
 	case extend && old != nil:
 		return old.bearer
 	case r.cfg.DownPolicy == DownAllow:
-		return &Bearer{Authorizer: Everything(), Accessor: AnonymousID}
+		return &Bearer{Authorizer: Everything(), Accessor: AnonymousID, Rules: "everything"}
 	case extend:
-		return &Bearer{Authorizer: NewAuthorizer(Merge(), r.cfg.Options), Accessor: AnonymousID}
+		return &Bearer{Authorizer: NewAuthorizer(Merge(), r.cfg.Options), Accessor: AnonymousID, Rules: "by default"}
 	}
-	return &Bearer{Authorizer: NewAuthorizer(Merge(), Options{KeyListPolicy: r.cfg.KeyListPolicy}), Accessor: AnonymousID}
+	return &Bearer{Authorizer: NewAuthorizer(Merge(), Options{KeyListPolicy: r.cfg.KeyListPolicy}), Accessor: AnonymousID, Rules: "nothing"}
 }
 
 // room makes room: first by what is over, else by anything, and for more than one,

@@ -2,14 +2,15 @@ package httpapi
 
 import (
 	"net/http"
-	"net/http/pprof"
 	"slices"
 
 	"consul.internal/catalog"
 	"consul.internal/httpapi/acl"
 	"consul.internal/httpapi/config"
 	"consul.internal/httpapi/edge"
+	"consul.internal/httpapi/inventory"
 	"consul.internal/httpapi/keys"
+	"consul.internal/httpapi/machine"
 	"consul.internal/httpapi/names"
 )
 
@@ -17,7 +18,7 @@ import (
 func (s *Server) routes() []edge.Route {
 	agt, cat, hlt, sts := agentAPI{s}, catalogAPI{s}, healthAPI{s}, statusAPI{s}
 	opr, snp, coo := operatorAPI{s}, snapshotAPI{s}, coordinateAPI{s}
-	queries, grd, inv := queryAPI{s}, agentGuard{s}, inventoryAPI{s}
+	queries, grd := queryAPI{s}, agentGuard{s}
 	return slices.Concat([]edge.Route{
 		edge.Put("/v1/agent/check/deregister/", agt.checkDeregister),
 		edge.Put("/v1/agent/check/fail/", agt.checkTTL(catalog.Critical)),
@@ -76,12 +77,10 @@ func (s *Server) routes() []edge.Route {
 		edge.On("/v1/operator/raft/peer", opr.raftPeer, http.MethodDelete),
 		edge.On("/v1/operator/raft/transfer-leader", opr.raftTransferLeader, http.MethodPost),
 		edge.Get("/v1/operator/usage", opr.usage),
+		edge.Get("/v1/internal/dns/explain", grd.agentRead(names.Explain(s.deps.DNS))),
+		edge.Get("/v1/internal/dns/explain/", grd.agentRead(names.Explain(s.deps.DNS))),
 		edge.Get("/v1/internal/dns/top", grd.agentRead(names.Top(s.deps.DNS))),
 		edge.Get("/v1/internal/dns/top/", grd.agentRead(names.Top(s.deps.DNS))),
-		edge.Get("/v1/internal/ui/catalog-overview", grd.operatorRead(inv.overview)),
-		edge.Get("/v1/internal/ui/node/", inv.node),
-		edge.Get("/v1/internal/ui/nodes", inv.nodes),
-		edge.Get("/v1/internal/ui/services", inv.services),
 		edge.On("/v1/query", queries.general, http.MethodGet, http.MethodPost),
 		edge.On("/v1/query/", queries.specific, http.MethodGet, http.MethodPut, http.MethodDelete),
 		edge.Get("/v1/query/{item}/execute", queries.execute),
@@ -89,7 +88,7 @@ func (s *Server) routes() []edge.Route {
 		edge.GetPut(snapshotPath, snp.serve),
 		edge.Get("/v1/status/leader", sts.leader),
 		edge.Get("/v1/status/peers", sts.peers),
-	}, acl.Routes(s.Base), config.Routes(s.Base), keys.Routes(s.Base, s.deps.Events), names.Routes(s.deps.DNS))
+	}, acl.Routes(s.Base), config.Routes(s.Base), inventory.Routes(s.Base, grd.operatorRead), keys.Routes(s.Base, s.deps.Events), names.Routes(s.deps.DNS))
 }
 
 // Routes is all that this edge answers.
@@ -101,17 +100,5 @@ func (s *Server) debugRoutes() []edge.Route {
 	if cfg := s.config(); !cfg.EnableDebug && !cfg.ACLs {
 		return nil
 	}
-	on := func(path string, serve http.HandlerFunc) edge.Route {
-		return edge.On(path, agentGuard{s}.operatorRead(func(w http.ResponseWriter, r *http.Request) (any, error) {
-			serve(w, r)
-			return edge.Sent{}, nil
-		}), http.MethodGet, http.MethodPost)
-	}
-	return []edge.Route{
-		on("/debug/pprof/", pprof.Index),
-		on("/debug/pprof/cmdline", pprof.Cmdline),
-		on("/debug/pprof/profile", pprof.Profile),
-		on("/debug/pprof/symbol", pprof.Symbol), // POST brings many addresses at once
-		on("/debug/pprof/trace", pprof.Trace),
-	}
+	return machine.Profiles(agentGuard{s}.operatorRead)
 }

@@ -90,12 +90,16 @@ func (s *Server) ReapTokens(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		gone := s.store.State().ACLs(nil).Expired(time.Now(), reapMost)
-		if len(gone) == 0 {
-			continue
-		}
-		if err := (aclOps{s}).change(ctx, &fsm.ChangeACL{DeleteTokens: gone}); err != nil && ctx.Err() == nil {
-			s.deps.Log.Warn("tokens that ended could not be taken away; trying again", zap.Error(err))
+		for more := true; more && ctx.Err() == nil; {
+			gone := s.store.State().ACLs(nil).Expired(time.Now(), reapMost)
+			if len(gone) == 0 {
+				break
+			}
+			more = len(gone) == reapMost
+			if err := (aclOps{s}).change(ctx, &fsm.ChangeACL{DeleteTokens: gone}); err != nil && ctx.Err() == nil {
+				s.deps.Log.Warn("tokens that ended could not be taken away; trying again", zap.Error(err))
+				break
+			}
 		}
 	}
 }

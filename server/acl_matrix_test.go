@@ -1,11 +1,9 @@
 package server_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +11,7 @@ import (
 
 	"consul.internal/acl"
 	"consul.internal/catalog"
+	"consul.internal/internal/aclmatrix"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 	"consul.internal/server"
@@ -20,15 +19,11 @@ import (
 	"consul.internal/view"
 )
 
-// right is one thing that somebody may do. The name "*" is all names.
-type right struct{ resource, access, name string }
-
 // row is one line of testdata/acl_matrix.txt.
 type row struct {
 	door, op, kase string
-	ways           [][]right // one of them is enough, each takes all of its rights; none: it is free
+	takes          aclmatrix.Ways
 	otherwise      string
-	source         string
 	line           int
 }
 
@@ -36,115 +31,29 @@ func (r *row) name() string { return strings.TrimSpace(r.op + " " + r.kase) }
 
 func readMatrix(t *testing.T) (rows []*row) {
 	t.Helper()
-	f, err := os.Open("testdata/acl_matrix.txt")
+	lines, err := aclmatrix.Read("testdata/acl_matrix.txt", 6)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		text := strings.TrimSpace(lines.Text())
-		if text == "" || strings.HasPrefix(text, "#") {
-			continue
+	for _, l := range lines {
+		r := &row{door: l.Cells[0], op: l.Cells[1], kase: l.Cells[2], otherwise: l.Cells[4], line: l.Number}
+		if r.takes, err = aclmatrix.ParseWays(l.Cells[3]); err != nil {
+			t.Fatalf("line %d: %v", r.line, err)
 		}
-		cells := strings.Split(text, "|")
-		if len(cells) != 6 {
-			t.Fatalf("line %d has %d columns", n, len(cells))
-		}
-		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
-		}
-		r := &row{door: cells[0], op: cells[1], kase: cells[2], otherwise: cells[4], source: cells[5], line: n}
-		if r.source == "" || !slices.Contains([]string{"refused", "hidden", "asked", "-"}, r.otherwise) {
-			t.Fatalf("line %d: %q, %q", n, r.otherwise, r.source)
-		}
-		if cells[3] != "none" {
-			for _, way := range strings.Split(cells[3], " or ") {
-				var all []right
-				for _, one := range strings.Split(way, "+") {
-					what, name, _ := strings.Cut(strings.TrimSpace(one), " ")
-					resource, access, ok := strings.Cut(what, ":")
-					if !ok {
-						t.Fatalf("line %d: %q", n, one)
-					}
-					all = append(all, right{resource, access, name})
-				}
-				r.ways = append(r.ways, all)
-			}
-		}
-		if (len(r.ways) == 0) != (r.otherwise == "-") {
-			t.Fatalf("line %d: what is free has nothing to refuse", n)
+		if !slices.Contains([]string{"refused", "hidden", "asked", "-"}, r.otherwise) || (len(r.takes) == 0) != (r.otherwise == "-") {
+			t.Fatalf("line %d: %q: what is free has nothing to refuse", r.line, r.otherwise)
 		}
 		rows = append(rows, r)
 	}
 	return rows
 }
 
-// grant is the rules of a token, and the rights that they give.
-type grant struct {
-	rules  string
-	rights []right
-}
-
-func (g *grant) gives(want right) bool {
-	return slices.ContainsFunc(g.rights, func(have right) bool {
-		return have.resource == want.resource && (have.access == "write" || have.access == want.access || have.access == "list" && want.access == "read") && (have.name == "*" || have.name == want.name)
-	})
-}
-
-func (g *grant) suffices(r *row) bool {
-	if len(r.ways) == 0 {
-		return true
+// things of the fixture that rules speak of, by resource.
+func things() map[string][]string {
+	return map[string][]string{
+		"agent": {"n1"}, "event": {"e"}, "intention": {"web"}, "key": {"k/a", "k/b", "k/none"}, "node": {"n1", "n9"},
+		"query": {"q", "q9"}, "service": {"web", "db", "gate"}, "session": {"n1"},
 	}
-	return slices.ContainsFunc(r.ways, func(way []right) bool {
-		return !slices.ContainsFunc(way, func(w right) bool { return !g.gives(w) })
-	})
-}
-
-// one is the rules that give one right, and what they give.
-func one(r right) grant {
-	switch r.resource {
-	case "acl", "keyring", "operator", "mesh", "peering":
-		g := grant{fmt.Sprintf("%s = %q\n", r.resource, r.access), []right{r}}
-		if r.resource == "operator" { // speaks of these two where no rule does
-			g.rights = append(g.rights, right{"mesh", r.access, ""}, right{"peering", r.access, ""})
-		}
-		return g
-	case "intention":
-		// It is part of a service's rule, which must say something of the service too.
-		g := one(right{"service", "read", r.name})
-		g.rules = strings.Replace(g.rules, "}", fmt.Sprintf(" intentions = %q }", r.access), 1)
-		g.rights = append(g.rights, r)
-		return g
-	}
-	head := fmt.Sprintf("%s %q", r.resource, r.name)
-	if r.name == "*" {
-		head = r.resource + `_prefix ""`
-	}
-	g := grant{fmt.Sprintf("%s { policy = %q }\n", head, r.access), []right{r}}
-	if r.resource == "service" {
-		g.rights = append(g.rights, right{"intention", "read", r.name})
-	}
-	return g
-}
-
-// everyRight are all rights that there are, one at a time: to the things of the
-// fixture, to others, and to all.
-func everyRight() (all []right) {
-	for _, access := range []string{"read", "write"} {
-		for _, whole := range []string{"acl", "keyring", "operator", "mesh", "peering"} {
-			all = append(all, right{whole, access, ""})
-		}
-		for resource, names := range map[string][]string{
-			"agent": {"n1"}, "event": {"e"}, "intention": {"web"}, "key": {"k/a", "k/b", "k/none"}, "node": {"n1", "n9"},
-			"query": {"q", "q9"}, "service": {"web", "db", "gate"}, "session": {"n1"},
-		} {
-			for _, name := range append(names, "elsewhere", "*") {
-				all = append(all, right{resource, access, name})
-			}
-		}
-	}
-	return append(all, right{"key", "list", "k/a"}, right{"key", "list", "*"})
 }
 
 // matrix is a server with one of everything.
@@ -214,45 +123,28 @@ func TestMatrix(t *testing.T) {
 	checkCovered(t, rows, calls)
 
 	type bearer struct {
-		grant
+		aclmatrix.Grant
 		name, secret string
 	}
 	bearers := []bearer{{name: "anonymous"}, {name: "no rules", secret: m.token("nothing", "")}}
-	add := func(name string, g grant) {
-		if slices.ContainsFunc(bearers, func(b bearer) bool { return b.name == name }) {
-			return
-		}
-		bearers = append(bearers, bearer{g, name, m.token(fmt.Sprintf("p%d", len(bearers)), g.rules)})
-	}
-	for _, r := range everyRight() {
-		add(fmt.Sprint(r), one(r))
-	}
+	var ways []aclmatrix.Ways
 	for _, row := range rows {
-		for _, way := range row.ways {
-			if len(way) < 2 {
-				continue
-			}
-			var sum grant
-			for _, r := range way {
-				g := one(r)
-				sum.rules, sum.rights = sum.rules+g.rules, append(sum.rights, g.rights...)
-			}
-			add(fmt.Sprint(way), sum)
-		}
+		ways = append(ways, row.takes)
+	}
+	order, grants := aclmatrix.Grants(things(), ways)
+	for i, name := range order {
+		bearers = append(bearers, bearer{grants[name], name, m.token(fmt.Sprintf("p%d", i), grants[name].Rules)})
 	}
 
 	asked := 0
 	for _, r := range rows {
-		if r.door == "http" {
-			continue
-		}
 		t.Run(r.name(), func(t *testing.T) {
 			passed := false
 			for _, b := range bearers {
 				m.reset(t)
 				seen, err := calls[r.name()](m, b.secret)
 				asked++
-				want := b.suffices(r)
+				want := b.Suffices(r.takes)
 				passed = passed || want
 				got := !refused(err)
 				if r.otherwise == "hidden" {
@@ -287,9 +179,6 @@ func checkCovered(t *testing.T, rows []*row, calls map[string]func(*matrix, stri
 	}
 	seen := map[string]bool{}
 	for _, r := range rows {
-		if r.door == "http" {
-			continue
-		}
 		if _, known := methods[r.op]; !known {
 			t.Errorf("line %d: there is no %s", r.line, r.op)
 		}

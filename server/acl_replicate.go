@@ -89,7 +89,7 @@ func (s *Server) noted(name string, pull func(context.Context, uint64) (uint64, 
 
 // fromPrimary is how the primary is asked for changes after index.
 func (s *Server) fromPrimary(index uint64) rpc.ReadOptions {
-	opts := rpc.ReadOptions{Target: rpc.Target{Datacenter: s.primary()}, MinIndex: index, MaxWait: replicaWait}
+	opts := rpc.ReadOptions{Target: rpc.Target{Datacenter: s.primary()}, MinIndex: index, MaxWait: copied.Wait}
 	if s.cfg.ACL.ReplicationToken != nil {
 		opts.Token = s.cfg.ACL.ReplicationToken()
 	}

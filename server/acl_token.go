@@ -319,7 +319,7 @@ func (s aclOps) show(out *rpc.ACLTokenReply, t *acl.Token, expanded bool, now st
 func (s aclOps) hides(t rpc.Target) func(*acl.Token) *acl.Token {
 	err := s.authorise(t, acl.ACL, "", acl.Write)
 	return func(t *acl.Token) *acl.Token {
-		if errors.Is(err, fault.Denied) {
+		if err != nil {
 			t.SecretID = hiddenSecret
 		}
 		return t

@@ -66,11 +66,11 @@ func (s catalogOps) nodes(ctx context.Context, in *rpc.NodesRequest) (*rpc.Nodes
 	out := new(rpc.NodesReply)
 	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, nodes := s.store.State().Nodes(ws)
+		nodes = vet.Visible(v, nodes, v.Node) // first: a filter must not tell of what is hidden
 		if len(in.NodeMeta) > 0 {
 			nodes = keep(nodes, func(n *catalog.Node) bool { return hasMeta(n.Meta, in.NodeMeta) })
 		}
 		nodes, err = filter.Slice(f, nodes)
-		nodes = vet.Visible(v, nodes, v.Node)
 		out.Nodes = nearest(s.Server, &in.ReadOptions, nodes, nodeName)
 		return index, err
 	})
@@ -89,11 +89,12 @@ func (s catalogOps) services(ctx context.Context, in *rpc.ServicesRequest) (*rpc
 			out.Services = vet.Services(v, out.Services)
 			return index, nil
 		}
-		index, instances := s.store.State().Instances(ws)
+		index, instances := s.store.State().Inventory(ws).Instances()
+		instances = unplaced(v, vet.Visible(v, instances, func(i *catalog.Instance) bool { return v.Sees(acl.Service, i.Service.Name) }))
 		if instances, err = selectInstances(instances, &in.ReadOptions, nil, f); err != nil {
 			return 0, err
 		}
-		out.Services = vet.Services(v, catalog.TagsByService(instances))
+		out.Services = catalog.TagsByService(instances)
 		return index, nil
 	})
 	return out, err
@@ -115,12 +116,26 @@ func (s catalogOps) service(ctx context.Context, in *rpc.ServiceRequest) (*rpc.I
 			instances = c.instances(instances)
 			index = c.index
 		}
-		instances, err = selectInstances(instances, &in.ReadOptions, in.Tags, f)
-		instances = vet.Visible(v, instances, v.Instance)
+		instances, err = selectInstances(vet.Visible(v, instances, v.Instance), &in.ReadOptions, in.Tags, f)
 		out.Instances = nearest(s.Server, &in.ReadOptions, instances, nodeOfInstance)
 		return index, err
 	})
 	return out, err
+}
+
+// unplaced takes the nodes that may not be seen from instances, of which only the
+// services are asked for: a filter must not tell where they are.
+func unplaced(v *vet.Sight, instances []*catalog.Instance) []*catalog.Instance {
+	if v.Under(acl.Node, "", acl.Read) {
+		return instances
+	}
+	out := slices.Clone(instances)
+	for k, i := range out {
+		if !v.Node(i.Node) {
+			out[k] = &catalog.Instance{Node: new(catalog.Node), Service: i.Service}
+		}
+	}
+	return out
 }
 
 // selectInstances keeps what a read of the catalog asked for.
@@ -170,8 +185,8 @@ func (s catalogOps) node(ctx context.Context, in *rpc.NodeRequest) (*rpc.NodeRep
 			services = c.services(services)
 			index = c.index
 		}
-		services, err = filter.Slice(f, services)
-		out.Services = vet.Visible(v, services, func(svc *catalog.Service) bool { return v.Sees(acl.Service, svc.Name) })
+		services = vet.Visible(v, services, func(svc *catalog.Service) bool { return v.Sees(acl.Service, svc.Name) })
+		out.Services, err = filter.Slice(f, services)
 		return index, err
 	})
 	return out, err

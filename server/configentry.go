@@ -107,8 +107,8 @@ func (s configOps) list(ctx context.Context, in *rpc.ConfigListRequest) (*rpc.Co
 	out := new(rpc.ConfigEntriesReply)
 	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (index uint64, err error) {
 		index, out.Entries = s.store.State().ConfigEntries().List(ws, in.Kind)
-		out.Entries, err = filter.Slice(wanted, out.Entries)
 		out.Entries = vet.Visible(v, out.Entries, v.Entry)
+		out.Entries, err = filter.Slice(wanted, out.Entries)
 		if in.Kind == "" && v.Hidden {
 			// Who copies all of them must not take what is hidden for gone.
 			return 0, fault.Newf(fault.Denied, "Permission denied: the token may not see all config entries; it needs service:read and intentions:read for all services, mesh:read and operator:read")

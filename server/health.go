@@ -29,8 +29,7 @@ func (s healthOps) service(ctx context.Context, in *rpc.ServiceRequest) (*rpc.In
 			instances = c.instances(instances)
 			index = c.index
 		}
-		instances, err = choose(in, f, instances)
-		instances = vet.Visible(v, instances, v.Instance)
+		instances, err = choose(in, f, vet.Visible(v, instances, v.Instance))
 		out.Instances = nearest(s.Server, &in.ReadOptions, instances, nodeOfInstance)
 		return index, err
 	})
@@ -87,6 +86,7 @@ func (s healthOps) list(ctx context.Context, opts *rpc.ReadOptions, run func(mem
 	out := new(rpc.ChecksReply)
 	err = s.read(ctx, opts, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
 		index, checks := run(ws)
+		checks = vet.Visible(v, checks, v.Check)
 		if len(opts.NodeMeta) > 0 {
 			nodesIndex, _ := s.store.State().Nodes(ws) // a node's metadata decides too
 			index = max(index, nodesIndex)
@@ -96,7 +96,6 @@ func (s healthOps) list(ctx context.Context, opts *rpc.ReadOptions, run func(mem
 			})
 		}
 		checks, err = filter.Slice(f, checks)
-		checks = vet.Visible(v, checks, v.Check)
 		out.Checks = nearest(s.Server, opts, checks, nodeOfCheck)
 		return index, err
 	})

@@ -18,7 +18,7 @@ func (s catalogOps) inventory(ctx context.Context, in *rpc.NodeRequest) (*rpc.In
 	}
 	out := new(rpc.InventoryReply)
 	err = s.read(ctx, &in.ReadOptions, &out.ReadMeta, func(ws memdb.WatchSet, v *vet.Sight) (uint64, error) {
-		index, all := s.store.State().Inventories(ws, in.Node)
+		index, all := s.store.State().Inventory(ws).Nodes(in.Node)
 		all = vet.Visible(v, all, func(i *catalog.Inventory) bool { return v.Node(i.Node) })
 		for _, i := range all { // they were made for this read
 			i.Services = vet.Visible(v, i.Services, func(svc *catalog.Service) bool { return v.Sees(acl.Service, svc.Name) })

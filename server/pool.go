@@ -75,7 +75,7 @@ func (s catalogOps) usage(ctx context.Context, in *rpc.UsageRequest) (*rpc.Usage
 			return 0, err
 		}
 		nodesIndex, nodes := s.store.State().Nodes(ws)
-		index, instances := s.store.State().Instances(ws)
+		index, instances := s.store.State().Inventory(ws).Instances()
 		out.Usage = map[string]rpc.Usage{s.cfg.Datacenter: rpc.CountUsage(len(nodes), instances)}
 		return max(index, nodesIndex), nil
 	})

@@ -196,7 +196,7 @@ func (s queryOps) executeRemote(ctx context.Context, in *rpc.QueryRemoteRequest)
 func (s queryOps) look(ws memdb.WatchSet, v *vet.Sight, out *rpc.QueryExecuteReply, q *query.Query, connect bool, limit int, near string) uint64 {
 	index, instances := s.store.State().ServiceInstances(ws, q.Service.Service, q.Service.Connect || connect)
 	out.Service, out.DNS, out.Datacenter = q.Service.Service, q.DNS, s.cfg.Datacenter
-	out.Instances = vet.Visible(v, chosen(q, instances), v.Instance)
+	out.Instances = chosen(q, vet.Visible(v, instances, v.Instance))
 	out.Instances, out.Sorted = s.closest(out.Instances, near)
 	out.Instances = limited(out.Instances, limit)
 	return index

@@ -81,8 +81,8 @@ func (s queryOps) there(ctx context.Context, dc string, q *query.Query, in *rpc.
 		}
 	}
 	out, err := s.askThere(ctx, dc, q, in)
-	if err == nil || !remember {
-		return out, err
+	if err == nil || !remember || errors.Is(err, fault.Denied) {
+		return out, err // what it refuses is not shown from memory either
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberTimeout)
 	defer cancel()

@@ -11,15 +11,13 @@ import (
 	"consul.internal/configentry"
 	"consul.internal/internal/fault"
 	"consul.internal/rpc"
+	"consul.internal/server/copied"
 	"consul.internal/store"
 	"consul.internal/store/fsm"
 	"go.uber.org/zap"
 )
 
 const (
-	// replicaWait is how long the primary may keep a question for changes: shorter
-	// than the time after which devices on the way forget a silent connection.
-	replicaWait = time.Minute
 	// replicaPause and replicaPauseMost are how soon it is asked again after a
 	// failure: at first soon, since most pass, then no more often than costs nothing.
 	replicaPause     = time.Second
@@ -40,8 +38,8 @@ func (s *Server) follow(ctx context.Context, r replica) {
 	log := s.deps.Log.With(zap.String("what", r.name), zap.String("primary", s.primary()))
 	var index uint64
 	failures, current := 0, false
-	s.progress.note(r.name, func(*Copy) {})
-	defer s.progress.drop(r.name)
+	s.progress.Note(r.name, func(*copied.Copy) {})
+	defer s.progress.Drop(r.name)
 	for ctx.Err() == nil {
 		next, err := r.pull(ctx, index)
 		if err == nil {
@@ -49,7 +47,7 @@ func (s *Server) follow(ctx context.Context, r replica) {
 				next = 0 // the primary was restored, or is another one: all of it again
 			}
 			index, failures = next, 0
-			s.progress.note(r.name, func(c *Copy) { c.Index, c.Current, c.At, c.Error = index, true, time.Now(), "" })
+			s.progress.Note(r.name, func(c *copied.Copy) { c.Index, c.Current, c.At, c.Error = index, true, time.Now(), "" })
 			if !current {
 				log.Info("replication from the primary datacenter is up to date", zap.Uint64("index", index))
 				current = true
@@ -64,7 +62,7 @@ func (s *Server) follow(ctx context.Context, r replica) {
 		}
 		failures++
 		current = false
-		s.progress.note(r.name, func(c *Copy) { c.Current, c.Error = false, err.Error() })
+		s.progress.Note(r.name, func(c *copied.Copy) { c.Current, c.Error = false, err.Error() })
 		pause := min(replicaPause<<min(failures-1, 6), replicaPauseMost)
 		select {
 		case <-time.After(pause/2 + rand.N(pause/2+1)):
@@ -72,6 +70,9 @@ func (s *Server) follow(ctx context.Context, r replica) {
 		}
 	}
 }
+
+// Copies is how copying from the primary goes; nothing where nothing is copied.
+func (s *Server) Copies() []copied.Copy { return s.progress.All() }
 
 // ReplicateConfig is the leader's duty, in a secondary datacenter, to copy the
 // primary's config entries, until ctx ends.
@@ -108,19 +109,19 @@ func (s *Server) pullConfig(ctx context.Context, index uint64) (uint64, error) {
 		if err != nil {
 			return 0, fault.Newf(fault.Invalid, "config entry %s/%s: %w", e.Kind, e.Name, err)
 		}
-		if err := s.copied(ctx, &fsm.ChangeConfig{Put: own}); err != nil {
+		if err := s.applyCopy(ctx, &fsm.ChangeConfig{Put: own}); err != nil {
 			return 0, err
 		}
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(gone), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
-		if err := s.copied(ctx, &fsm.ChangeConfig{Kind: key[0], Name: key[1]}); err != nil {
+		if err := s.applyCopy(ctx, &fsm.ChangeConfig{Kind: key[0], Name: key[1]}); err != nil {
 			return 0, err
 		}
 	}
 	return out.Index, nil
 }
 
-func (s *Server) copied(ctx context.Context, c *fsm.ChangeConfig) error {
+func (s *Server) applyCopy(ctx context.Context, c *fsm.ChangeConfig) error {
 	c.Copied = true
 	return s.write(ctx, func(ctx context.Context) (uint64, error) {
 		_, err := store.ChangeConfig(ctx, s.store, c)

@@ -8,8 +8,8 @@ import (
 
 	"consul.internal/acl"
 	"consul.internal/internal/fault"
-	"consul.internal/internal/metrics"
 	"consul.internal/rpc"
+	"consul.internal/server/copied"
 	"consul.internal/server/patience"
 	"consul.internal/server/vet"
 	"consul.internal/store"
@@ -30,7 +30,7 @@ type Server struct {
 	moves   moves
 	copying copying
 	// progress is of all that is copied from the primary datacenter.
-	progress progress
+	progress copied.Progress
 }
 
 // method is an operation with its types forgotten.
@@ -55,8 +55,7 @@ type Deps struct {
 	// nil = it has none.
 	Names Names
 	// Leases are this server's own while it leads; nil = no session needs renewing.
-	Leases  Leases
-	Metrics *metrics.Registry // nil = nobody asks
+	Leases Leases
 }
 
 // New makes the operations.
@@ -194,11 +193,7 @@ func (s *Server) write(ctx context.Context, apply func(context.Context) (uint64,
 func (s *Server) verify(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, s.cfg.RPCHoldTimeout)
 	defer cancel()
-	begun := time.Now()
 	err := s.store.VerifyLeader(bounded)
-	if err == nil {
-		s.deps.Metrics.Timer(metrics.RPCConsistentRead).Since(begun)
-	}
 	if err != nil && ctx.Err() != nil {
 		return fault.With(fault.Unavailable, context.Cause(ctx))
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 )
 
@@ -10,7 +11,11 @@ func (s statusOps) leader(_ context.Context, in *rpc.StatusRequest) (*rpc.Leader
 	if err := s.here(in.Target); err != nil {
 		return nil, err
 	}
-	return &rpc.LeaderReply{Leader: s.store.LeaderAddr()}, nil
+	out := &rpc.LeaderReply{Leader: s.store.LeaderAddr(), ID: s.store.LeaderID()}
+	if in.Awaited && out.ID == "" {
+		return nil, fault.Newf(fault.NoLeader, "No cluster leader")
+	}
+	return out, nil
 }
 
 func (s statusOps) peers(_ context.Context, in *rpc.StatusRequest) (*rpc.PeersReply, error) {

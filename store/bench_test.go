@@ -74,7 +74,7 @@ func BenchmarkReopen(b *testing.B) {
 	for b.Loop() {
 		s := open(b, cfg)
 		b.StopTimer()
-		if _, all := s.State().Instances(nil); len(all) != services {
+		if _, all := s.State().Inventory(nil).Instances(); len(all) != services {
 			b.Fatal("nothing came back")
 		}
 		if err := s.Close(); err != nil {

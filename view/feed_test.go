@@ -133,8 +133,8 @@ func TestFeedCoalesces(t *testing.T) {
 			s.apply(2+2*i, set("b", "w", "web", ""), gone("a", "w"), set("x", "d", "db", ""))
 			s.apply(3+2*i, gone("x", "d"))
 		}
-		s.apply(2002, set("b", "w", "other", "")) // it leaves its old name without a word
-		want := "index  @1.2002 1 added 1 removed\nservice db @1.2002 reset\nservice web @1.2002 reset +c/w"
+		s.apply(2002, set("b", "w", "other", ""))                                  // it leaves its old name without a word
+		want := "index  @1.2002 1 added 1 removed\nservice web @1.2002 reset +c/w" // of db there is nothing to tell: it came and went
 		got := strings.Split(show(collect(t, ses)), "\n")
 		slices.Sort(got)
 		if g := strings.Join(got, "\n"); g != want {

@@ -210,6 +210,9 @@ func (s *feedSession) tell(fl *follow) []Event {
 	}
 	switch fl.subject.Kind {
 	case KindService:
+		if fl.given && fl.service == nil && fl.sight.service(f.dir.Service(fl.subject.Name)) == nil {
+			return nil // there is nothing to tell: also not that something hidden has changed
+		}
 		s.tellService(fl, &e)
 	case KindNode:
 		n := fl.sight.node(f.dir.Node(fl.subject.Name))

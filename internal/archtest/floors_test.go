@@ -21,6 +21,7 @@ var floors = map[string]float64{
 	"internal/snapfile":      0.5,
 	"internal/rig":           0.5,
 	"internal/memnet":        0.5,
+	"internal/aclmatrix":     0.5,
 	"internal/tlsx":          0.5,
 	"internal/watch":         0.5,
 	"internal/remoteexec":    0.6,
@@ -79,6 +80,7 @@ var floors = map[string]float64{
 	"server/patience":        4.5,
 	"server":                 5,
 	"httpapi/edge":           4.5,
+	"httpapi/inventory":      4.7,
 	"httpapi/keys":           4.7,
 	"httpapi/names":          4.7,
 	"httpapi/ui":             4.7,
@@ -97,8 +99,10 @@ var floors = map[string]float64{
 	"cmd/consul/commandtest": 8.6,
 	"internal/lab":           8.5,
 	"cmd/consul":             9,
+	"internal/doctest":       9,
 	"scripts":                9,
 	"systemd":                9,
+	"monitoring":             9,
 	"scripts/bench-dns":      9,
 }
 

@@ -86,10 +86,11 @@ func (l *File) Write(p []byte) (int, error) {
 }
 
 func (l *File) rotate() error {
-	if err := l.f.Close(); err != nil {
-		return err
+	f := l.f
+	l.f = nil // whatever comes of it, it is closed
+	if err := f.Close(); err != nil {
+		return errors.Join(err, l.open())
 	}
-	l.f = nil
 	ext := filepath.Ext(l.cfg.Path)
 	// Nanoseconds keep two changes within a second apart and sort by age.
 	name := fmt.Sprintf("%s-%d%s", strings.TrimSuffix(l.cfg.Path, ext), time.Now().UnixNano(), ext)

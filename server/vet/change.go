@@ -90,7 +90,7 @@ func (v Vet) service(node string, svc *catalog.Service) error {
 	if id == "" {
 		id = svc.Name
 	}
-	if old, there := v.State.ServiceOn(node, id); there {
+	if old, there := v.State.Inventory(nil).Service(node, id); there {
 		return v.Need(acl.Service, old.Name, acl.Write)
 	}
 	return nil
@@ -110,7 +110,7 @@ func (v Vet) check(node string, c *catalog.Check, with *catalog.Service) error {
 	if id == "" {
 		id = c.Name
 	}
-	if old, there := v.State.CheckOn(node, id); there && !catalog.EqualFold(old.ServiceID, c.ServiceID) {
+	if old, there := v.State.Inventory(nil).Check(node, id); there && !catalog.EqualFold(old.ServiceID, c.ServiceID) {
 		return v.owner(node, old.ServiceID)
 	}
 	return nil
@@ -120,7 +120,7 @@ func (v Vet) check(node string, c *catalog.Check, with *catalog.Service) error {
 // no service of that ID.
 func (v Vet) owner(node, serviceID string) error {
 	if serviceID != "" {
-		if svc, there := v.State.ServiceOn(node, serviceID); there {
+		if svc, there := v.State.Inventory(nil).Service(node, serviceID); there {
 			return v.Need(acl.Service, svc.Name, acl.Write)
 		}
 	}
@@ -135,7 +135,7 @@ func (v Vet) Remove(d *state.Deregistration) error {
 	}
 	id := d.ServiceID
 	if id == "" && d.CheckID != "" {
-		if c, there := v.State.CheckOn(d.Node, d.CheckID); there {
+		if c, there := v.State.Inventory(nil).Check(d.Node, d.CheckID); there {
 			id = c.ServiceID
 		}
 	}
@@ -186,7 +186,7 @@ func (v Vet) op(op *kv.Op, fresh map[[2]string]*catalog.Service) error {
 		switch {
 		case !o.Verb.Changes():
 			name := o.Service.Name
-			if old, there := v.State.ServiceOn(o.Node, serviceID(&o.Service)); there {
+			if old, there := v.State.Inventory(nil).Service(o.Node, serviceID(&o.Service)); there {
 				name = old.Name
 			}
 			if err := v.Need(acl.Service, name, acl.Read); err != nil {
@@ -202,7 +202,7 @@ func (v Vet) op(op *kv.Op, fresh map[[2]string]*catalog.Service) error {
 		o := op.Check
 		switch {
 		case !o.Verb.Changes():
-			if old, there := v.State.CheckOn(o.Check.Node, checkID(&o.Check)); there && old.ServiceName != "" {
+			if old, there := v.State.Inventory(nil).Check(o.Check.Node, checkID(&o.Check)); there && old.ServiceName != "" {
 				if err := v.Need(acl.Service, old.ServiceName, acl.Read); err != nil {
 					return err
 				}

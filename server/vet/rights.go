@@ -37,18 +37,20 @@ type Rights struct {
 	store   *store.Store
 	primary *acl.Resolver // nil: the state has all tokens
 	decided decided
+	open    *acl.Bearer // everybody where there is no access control; it is never changed
 }
 
 // NewRights makes a Rights. primary knows the tokens that the state does not have; it
 // may be nil.
 func NewRights(cfg Config, s *store.Store, primary *acl.Resolver) *Rights {
-	return &Rights{cfg: cfg, store: s, primary: primary}
+	return &Rights{cfg: cfg, store: s, primary: primary, open: acl.Unguarded()}
 }
 
 // Bearer is who makes a request.
 type Bearer struct {
 	Token *acl.Token
 	Auth  *acl.Authorizer
+	Rules string // stands for what Auth allows
 }
 
 func (b *Bearer) who() *acl.Bearer {
@@ -74,8 +76,15 @@ func (c *decided) get(stamp state.ACLStamp, secret string) *Bearer {
 func (c *decided) put(stamp state.ACLStamp, secret string, b *Bearer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if stamp != c.stamp || len(c.of) >= maxBearers || c.of == nil {
+	if stamp != c.stamp || c.of == nil {
 		c.stamp, c.of = stamp, map[string]*Bearer{}
+	}
+	if len(c.of) >= maxBearers {
+		for old := range c.of { // any of them, and more than one, since that looks at many
+			if delete(c.of, old); len(c.of) <= maxBearers*7/8 {
+				break
+			}
+		}
 	}
 	c.of[secret] = b
 }
@@ -99,11 +108,12 @@ func (r *Rights) Bearer(secret string) (*Bearer, error) {
 		case token == nil:
 			return nil, acl.ErrNoToken()
 		}
-		auth, err := token.Grants(now).Authorizer(r.cfg.Datacenter, r.cfg.Options)
+		grants := token.Grants(now)
+		auth, err := grants.Authorizer(r.cfg.Datacenter, r.cfg.Options)
 		if err != nil {
 			return nil, fault.Newf(fault.Denied, "token with AccessorID '%s' cannot be judged: %w", token.AccessorID, err)
 		}
-		b = &Bearer{token, auth}
+		b = &Bearer{token, auth, grants.Sum(r.cfg.Datacenter)}
 		r.decided.put(stamp, secret, b)
 	}
 	if b.Token.Expired(time.Now()) {
@@ -118,7 +128,7 @@ func (r *Rights) foreign(secret string) (*Bearer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bearer{&acl.Token{AccessorID: b.Accessor, SecretID: secret, ExpirationTime: b.Ends}, b.Authorizer}, nil
+	return &Bearer{&acl.Token{AccessorID: b.Accessor, SecretID: secret, ExpirationTime: b.Ends}, b.Authorizer, b.Rules}, nil
 }
 
 // Who is who has a secret, for the doors of this server's own agent.
@@ -141,7 +151,7 @@ func Trusted(ctx context.Context) context.Context { return context.WithValue(ctx
 // known is an error. Where there is no access control, all is allowed.
 func (r *Rights) Sight(ctx context.Context, t rpc.Target) (*Sight, error) {
 	if trusted, _ := ctx.Value(trustKey{}).(bool); trusted || !r.cfg.Enabled {
-		return &Sight{Bearer: acl.Unguarded()}, nil
+		return &Sight{Bearer: r.open}, nil
 	}
 	b, err := r.Bearer(t.Token)
 	if err != nil {
@@ -195,7 +205,7 @@ func (r *Rights) Judge(_ context.Context, secret string) (view.Sight, error) {
 	if err != nil {
 		return view.Sight{}, err
 	}
-	return names(b.Auth, rulesOf(b, r.store.State().ACLs(nil), r.cfg.Datacenter)), nil
+	return names(b.Auth, b.Rules), nil
 }
 
 // WatchACLs calls changed now and after every change of what tokens may do, until
@@ -206,13 +216,16 @@ func (r *Rights) WatchACLs(ctx context.Context, changed, often func(context.Cont
 		return
 	}
 	var last state.ACLStamp
-	ended := -1
+	var tokens uint64
+	ended, changedAt := -1, time.Now()
 	for ctx.Err() == nil {
 		ws := memdb.NewWatchSet()
 		now := r.store.State().ACLs(ws)
 		stamp, gone := now.Stamp(), len(now.Expired(time.Now(), expiryMost))
-		if stamp != last || gone != ended {
-			last, ended = stamp, gone
+		// Of the primary's tokens no log tells: they are asked for again when their time is over.
+		asked := r.primary != nil && time.Since(changedAt) >= max(r.primary.TTL(), expiryCheck)
+		if newest := now.TokenIndex(); stamp != last || newest != tokens || gone != ended || asked {
+			last, tokens, ended, changedAt = stamp, newest, gone, time.Now()
 			changed(ctx)
 		}
 		often(ctx)

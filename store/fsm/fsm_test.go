@@ -104,7 +104,7 @@ func TestImage(t *testing.T) {
 	if got := dump(to); got != want {
 		t.Error("the restored state differs")
 	}
-	if _, list := to.Instances(nil); fmt.Sprint(list[0].Service.Proxy.Config) != "map[deep:map[list:[x true <nil>] n:1.5]]" {
+	if _, list := to.Inventory(nil).Instances(); fmt.Sprint(list[0].Service.Proxy.Config) != "map[deep:map[list:[x true <nil>] n:1.5]]" {
 		t.Errorf("free-form fields came back as %v", list[0].Service.Proxy.Config)
 	}
 	r := rand.New(rand.NewPCG(5, 6))

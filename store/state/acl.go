@@ -88,6 +88,10 @@ type ACLStamp struct {
 // Stamp is that of now.
 func (r ACLs) Stamp() ACLStamp { return ACLStamp{r.life, indexAt(r.tx, r.ws, keyACL, nil)} }
 
+// TokenIndex is that of the last change of any token. A new one is no change of what
+// the others may do, but somebody may have waited for it.
+func (r ACLs) TokenIndex() uint64 { return indexAt(r.tx, r.ws, tableTokens, nil) }
+
 // Bootstrapped is the index at which the first token was made; 0 = it was not.
 func (r ACLs) Bootstrapped() uint64 {
 	row, ok := first[*indexRow](r.tx, tableIndexes, primary, joined(keyBootstrap))
@@ -236,7 +240,12 @@ func (t ACLWriter) PutToken(in *acl.Token, update bool) error {
 	}
 	n := *in
 	replace(t, tableTokens, key, &n, &n.CreateIndex, &n.ModifyIndex, func(old *acl.Token) uint64 { return old.CreateIndex })
-	t.changed(tableTokens)
+	// A new token changes what nobody may do but its owner, of whom nobody knew. The
+	// anonymous one was there before it was written.
+	if exists || strings.EqualFold(in.AccessorID, acl.AnonymousID) {
+		t.raise(keyACL)
+	}
+	t.raise(tableTokens)
 	return nil
 }
 

@@ -23,13 +23,16 @@ func TestTokensByBothKeys(t *testing.T) {
 		})
 		return err
 	}
+	if _, err := f.acl(func(w ACLWriter) error { return w.PutPolicy(&acl.Policy{ID: "p", Name: "p"}) }); err != nil {
+		t.Fatal(err)
+	}
 	ws := memdb.NewWatchSet()
 	before := f.ACLs(ws).Stamp()
 	if err := put("A", "s", false); err != nil {
 		t.Fatal(err)
 	}
-	if !fired(ws) || f.ACLs(nil).Stamp() == before {
-		t.Error("nobody learns of it")
+	if fired(ws) || f.ACLs(nil).Stamp() != before {
+		t.Error("a token that nobody has used yet changes what others may do")
 	}
 	if err := put("a", "other", false); !errors.Is(err, fault.Conflict) {
 		t.Errorf("the same accessor: %v", err)
@@ -42,6 +45,9 @@ func TestTokensByBothKeys(t *testing.T) {
 	}
 	if err := put("a", "t", true); err != nil {
 		t.Fatal(err)
+	}
+	if !fired(ws) || f.ACLs(nil).Stamp() == before {
+		t.Error("nobody learns of a change")
 	}
 	now := f.ACLs(nil)
 	if now.TokenBySecret("s") != nil || now.TokenBySecret("t") == nil || now.Token("A").CreateIndex == now.Token("a").ModifyIndex {

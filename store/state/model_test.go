@@ -266,7 +266,7 @@ func compare(t *testing.T, step int, m *model, s *State, f *follower) {
 	t.Helper()
 	want := m.instances()
 	var got []*catalog.Instance
-	_, all := s.Instances(nil)
+	_, all := s.Inventory(nil).Instances()
 	byName := map[string]bool{}
 	for _, i := range all {
 		if !byName[catalog.Fold(i.Service.Name)] {

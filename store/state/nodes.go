@@ -62,30 +62,6 @@ func (s *State) NodeServices(ws memdb.WatchSet, node string) (uint64, *catalog.N
 	return index, n, services
 }
 
-// ServiceOn is the service of a node that has an ID; the node may be named by its ID too.
-func (s *State) ServiceOn(node, id string) (*catalog.Service, bool) {
-	tx := s.read(nil)
-	row, ok := first[*serviceRow](tx, tableServices, primary, serviceKey(nameOf(tx, node), id))
-	if !ok {
-		return nil, false
-	}
-	return row.Service, true
-}
-
-// CheckOn is the check of a node that has an ID; the node may be named by its ID too.
-func (s *State) CheckOn(node, id string) (*catalog.Check, bool) {
-	tx := s.read(nil)
-	return first[*catalog.Check](tx, tableChecks, primary, checkKey(nameOf(tx, node), id))
-}
-
-// nameOf is the name of a node that may be called by its ID.
-func nameOf(tx *memdb.Txn, node string) string {
-	if n, ok := findNode(tx, node); ok {
-		return n.Name
-	}
-	return node
-}
-
 // watchNode watches for a node that is not there, by name or ID.
 func watchNode(tx *memdb.Txn, ws memdb.WatchSet, node string) {
 	watched[*catalog.Node](tx, ws, tableNodes, primary, nodeKey(node))

@@ -74,16 +74,6 @@ func (s *State) Services(ws memdb.WatchSet) (uint64, map[string][]string) {
 	return indexAt(tx, ws, keyNames, nil), out
 }
 
-// Instances returns every instance of every service, without checks, by node and ID.
-func (s *State) Instances(ws memdb.WatchSet) (uint64, []*catalog.Instance) {
-	tx := s.read(ws)
-	out := []*catalog.Instance{}
-	for row := range under[*serviceRow](tx, tableServices, primary, "") {
-		out = append(out, bare(tx, row))
-	}
-	return max(indexAt(tx, ws, keyServices, nil), indexAt(tx, ws, keyNodes, nil)), out
-}
-
 // CatalogService returns a service's instances, without checks, by node and ID.
 // connect asks for those that stand in for the service in the mesh.
 func (s *State) CatalogService(ws memdb.WatchSet, name string, connect bool) (uint64, []*catalog.Instance) {

@@ -29,6 +29,7 @@ type body struct {
 	Datacenter string           `cbor:"d"`
 	Kind       view.Kind        `cbor:"k"`
 	Name       string           `cbor:"n"`
+	Owner      string           `cbor:"o,omitempty"` // who learned it
 	Gone       bool             `cbor:"g,omitempty"`
 	Token      view.Token       `cbor:"t"`
 	Changed    uint64           `cbor:"x,omitempty"`

@@ -26,6 +26,7 @@ type Config struct {
 	Delay   time.Duration // how long news are collected before they are written
 	Retry   time.Duration // how long after an error writing is tried again
 	Records int           // most names that are kept
+	Owner   string        // in whose name they are learned: what another one learned is not read
 }
 
 // DefaultConfig returns the values for a file.
@@ -54,6 +55,7 @@ type Saved struct {
 	done  chan struct{} // closed when the writer has ended
 
 	mu      sync.Mutex // never held during I/O
+	owner   string
 	live    map[key]*name
 	news    map[key]*name // nil value: gone
 	rewrite bool          // the file must be made anew
@@ -79,7 +81,8 @@ type key struct {
 // name is what is, or is to be, on disk.
 type name struct {
 	view.Record
-	size int // of its record in the file; 0: not there yet
+	owner string
+	size  int // of its record in the file; 0: not there yet
 }
 
 // New returns a Saved that has not looked at its file.
@@ -92,7 +95,7 @@ func New(cfg Config, log *zap.Logger) (*Saved, error) {
 		return nil, err
 	}
 	return &Saved{
-		cfg: cfg, log: log, codec: codec,
+		cfg: cfg, log: log, codec: codec, owner: cfg.Owner,
 		open: func(path string, flag int) (file, error) { return os.OpenFile(path, flag, durable.FileMode) },
 		wake: make(chan struct{}, 1), quick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		live: map[key]*name{}, news: map[key]*name{},
@@ -134,18 +137,27 @@ func (s *Saved) read() {
 		return
 	}
 	s.size = len(data)
-	kept := 0
+	kept, strange := 0, 0
 	damaged := s.codec.decodeAll(data, func(r *body, size int) {
 		k := r.key()
 		if old := s.live[k]; old != nil {
 			kept -= old.size
 			delete(s.live, k)
 		}
-		if !r.Gone {
-			s.live[k] = &name{*r.record(), size}
+		switch {
+		case r.Gone:
+		case r.Owner != s.owner:
+			strange++
+		default:
+			s.live[k] = &name{*r.record(), r.Owner, size}
 			kept += size
 		}
 	})
+	if strange > 0 { // nothing of it is left on disk either
+		s.rewrite = true
+		poke(s.wake)
+		poke(s.quick)
+	}
 	s.dead = s.size - kept
 	if damaged > 0 {
 		s.rewrite = true
@@ -181,6 +193,21 @@ func (s *Saved) Datacenters() []string {
 // Put notes what is known of a name now. It never waits.
 func (s *Saved) Put(r view.Record) { s.note(key{r.Datacenter, r.Subject}, &name{Record: r}, false) }
 
+// Belong says in whose name names are learned from now on. What was learned before is
+// dropped, and the file made anew at once.
+func (s *Saved) Belong(owner string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner == s.owner || s.state != 1 {
+		return
+	}
+	s.owner, s.rewrite = owner, true
+	s.take()
+	clear(s.live)
+	poke(s.wake)
+	poke(s.quick)
+}
+
 // Drop notes that a name is known no more. With scrub, the file is made anew at
 // once, so that nothing of it is left there.
 func (s *Saved) Drop(datacenter string, subject view.Subject, scrub bool) {
@@ -192,6 +219,9 @@ func (s *Saved) note(k key, n *name, scrub bool) {
 	defer s.mu.Unlock()
 	if s.state != 1 {
 		return
+	}
+	if n != nil {
+		n.owner = s.owner
 	}
 	s.news[k] = n
 	s.rewrite = s.rewrite || scrub
@@ -358,7 +388,9 @@ func (n *name) body(k key) *body {
 	if n == nil {
 		return bodyOf(k, nil)
 	}
-	return bodyOf(k, &n.Record)
+	b := bodyOf(k, &n.Record)
+	b.Owner = n.owner
+	return b
 }
 
 // writeAll makes the file anew: temporary file, fsync, rename.

@@ -2,7 +2,10 @@ package world
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"consul.internal/catalog"
@@ -46,6 +49,7 @@ func (p pattern) fits(name string) bool {
 // keepWarm follows the names of a datacenter that are to be known before anybody asks.
 func (w *World) keepWarm(ctx context.Context, dc string, m *view.Mirror) {
 	var some []pattern
+	k := &warm{mirror: m, pinned: map[string]func(){}}
 	for _, p := range w.prefetch {
 		if p.datacenter != "" && p.datacenter != dc {
 			continue
@@ -54,12 +58,70 @@ func (w *World) keepWarm(ctx context.Context, dc string, m *view.Mirror) {
 			some = append(some, p)
 			continue
 		}
-		if _, err := m.Pin(p.name); err != nil {
+		if err := k.pin(p.name); err != nil {
 			w.deps.Logger.Warn("a name cannot be prefetched", zap.String("name", p.name), zap.String("datacenter", dc), zap.Error(err))
 		}
 	}
 	if len(some) > 0 {
-		w.wg.Go(func() { w.keepMany(ctx, dc, m, some) })
+		w.wg.Go(func() { w.keepMany(ctx, dc, k, some) })
+	}
+	if len(some) > 0 || len(k.pinned) > 0 {
+		w.wg.Go(func() { k.renew(ctx) })
+	}
+}
+
+// warm is the names of a datacenter that are followed unasked.
+type warm struct {
+	mirror *view.Mirror
+
+	mu     sync.Mutex
+	pinned map[string]func() // what ends it, by name
+}
+
+// pin has a name followed, again if that has come to an end.
+func (k *warm) pin(name string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	unpin, err := k.mirror.Pin(name)
+	if err != nil {
+		return err
+	}
+	if before := k.pinned[name]; before != nil {
+		before()
+	}
+	k.pinned[name] = unpin
+	return nil
+}
+
+// only lets go of all names but some.
+func (k *warm) only(some map[string]bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for name, unpin := range k.pinned {
+		if !some[name] {
+			unpin()
+			delete(k.pinned, name)
+		}
+	}
+}
+
+func (k *warm) names() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Keys(k.pinned))
+}
+
+// renew follows names again that were refused: the token may be known by now.
+func (k *warm) renew(ctx context.Context) {
+	for {
+		select {
+		case <-time.After(listPauseMax):
+		case <-ctx.Done():
+			return
+		}
+		for _, name := range k.names() {
+			_ = k.pin(name) // where there is no room now, there may be the next time
+		}
 	}
 }
 
@@ -71,8 +133,11 @@ const (
 )
 
 // keepMany follows the names that begin in a certain way, as they come and go.
-func (w *World) keepMany(ctx context.Context, dc string, m *view.Mirror, some []pattern) {
-	pinned := map[string]func(){}
+func (w *World) keepMany(ctx context.Context, dc string, k *warm, some []pattern) {
+	always := map[string]bool{} // whatever the list says
+	for _, name := range k.names() {
+		always[name] = true
+	}
 	pause := listPauseMin
 	var after uint64
 	for ctx.Err() == nil {
@@ -87,26 +152,18 @@ func (w *World) keepMany(ctx context.Context, dc string, m *view.Mirror, some []
 			continue
 		}
 		after, pause = index, listPauseMin
-		wanted := map[string]bool{}
+		wanted := maps.Clone(always)
 		for _, name := range names {
 			name = catalog.Fold(name)
 			for _, p := range some {
-				wanted[name] = wanted[name] || p.fits(name)
+				if p.fits(name) {
+					wanted[name] = true
+				}
 			}
 		}
-		for name, unpin := range pinned {
-			if !wanted[name] {
-				unpin()
-				delete(pinned, name)
-			}
-		}
-		for name, want := range wanted {
-			if !want || pinned[name] != nil {
-				continue
-			}
-			if unpin, err := m.Pin(name); err == nil { // else the next list has it again
-				pinned[name] = unpin
-			}
+		k.only(wanted)
+		for name := range wanted {
+			_ = k.pin(name) // where there is no room now, the next list has it again
 		}
 	}
 }

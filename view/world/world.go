@@ -121,11 +121,25 @@ func (w *World) Close() error {
 // SetMaxStale bounds how old an answer for another datacenter may be; 0 = not at all.
 func (w *World) SetMaxStale(d time.Duration) { w.maxStale.Store(int64(d)) }
 
-// SetSecret has names followed in the name of another token from now on.
+// SetSecret has names followed in the name of another token from now on, those that
+// are prefetched as well. Config.Mirror must give that token by then.
 func (w *World) SetSecret(secret string) {
-	for _, p := range *w.mirrors.Load() {
-		view.SetSecret(p.mirror, secret)
+	w.mu.Lock() // a mirror that is being made has one token or the other
+	defer w.mu.Unlock()
+	if w.life.Err() != nil {
+		return
 	}
+	next := maps.Clone(*w.mirrors.Load())
+	for dc, p := range next {
+		if !view.SetSecret(p.mirror, secret) {
+			continue
+		}
+		p.end()
+		life, end := context.WithCancel(w.life)
+		next[dc] = &place{p.mirror, p.relay, end}
+		w.keepWarm(life, dc, p.mirror)
+	}
+	w.mirrors.Store(&next)
 }
 
 // SetDatacenters tells which datacenters there are. One that was told before and

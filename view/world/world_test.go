@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,7 +22,10 @@ import (
 type remote struct {
 	services map[string]string // address by name
 	cut      atomic.Bool
-	end      chan struct{} // closed by cutting
+	end      chan struct{}          // closed by cutting
+	barred   atomic.Pointer[string] // a token that nobody knows
+	mu       sync.Mutex
+	asked    []string // token and name
 }
 
 // Session implements view.Source.
@@ -42,6 +47,13 @@ func token() view.Token { return view.Token{Cluster: "c", Epoch: 1, Index: 5} }
 
 func (s *session) Send(a view.Ask) error {
 	if a.Stop || a.Subject.Kind != view.KindService {
+		return nil
+	}
+	s.r.mu.Lock()
+	s.r.asked = append(s.r.asked, a.Secret+" "+a.Subject.Name)
+	s.r.mu.Unlock()
+	if barred := s.r.barred.Load(); barred != nil && *barred == a.Secret {
+		s.events <- view.Event{Subject: a.Subject, Seq: a.Seq, End: view.EndDenied}
 		return nil
 	}
 	e := view.Event{Subject: a.Subject, Seq: a.Seq, Token: token(), Reset: true}
@@ -139,6 +151,83 @@ func TestWorld(t *testing.T) {
 		w.SetDatacenters([]string{"dc1"})
 		if _, ok := w.Stats("dc2"); ok {
 			t.Error("a datacenter that is no more is kept")
+		}
+	})
+}
+
+// TestPrefetchAndToken: names are prefetched in the name of the token of the moment: of
+// another one once it is set, and again when one becomes known that was not.
+func TestPrefetchAndToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &remote{services: map[string]string{"web": "10.0.0.1", "pay-a": "10.0.0.2", "pay-b": "10.0.0.3"}, end: make(chan struct{})}
+		now := "one"
+		var lists atomic.Int64
+		w, err := world.New(world.Config{
+			Datacenter: "dc1", Eager: true, Prefetch: []string{"web", "pay-*"},
+			Mirror: func(dc string) view.MirrorConfig {
+				c := view.RemoteMirrorConfig(dc)
+				c.Secret = now
+				return c
+			},
+		}, world.Deps{
+			Own: view.NewLocal("dc1", view.NewDirectory()), Source: r, Budget: view.NewBudget(view.DefaultBudgetConfig()), Logger: zaptest.NewLogger(t),
+			Known: func(_ context.Context, dc string) (bool, error) { return dc == "dc2", nil },
+			Services: func(ctx context.Context, _ string, after uint64) ([]string, uint64, error) {
+				lists.Add(1)
+				if after > 0 {
+					<-ctx.Done() // nothing changes
+					return nil, 0, ctx.Err()
+				}
+				return []string{"web", "pay-a", "pay-b", "other"}, 5, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := w.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		asked := func() []string {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			out := r.asked
+			r.asked = nil
+			slices.Sort(out)
+			return slices.Compact(out)
+		}
+		want := func(what string, names ...string) {
+			t.Helper()
+			if got := asked(); !slices.Equal(got, names) {
+				t.Errorf("%s: asked for %q, want %q", what, got, names)
+			}
+		}
+		w.SetDatacenters([]string{"dc1", "dc2"})
+		time.Sleep(5 * time.Second)
+		want("at first", "one pay-a", "one pay-b", "one web")
+
+		w.SetSecret("one")
+		time.Sleep(2 * time.Minute)
+		want("the same token")
+
+		now = "two"
+		r.barred.Store(&now)
+		w.SetSecret(now)
+		time.Sleep(5 * time.Second)
+		want("a token that is not known yet", "two pay-a", "two pay-b", "two web")
+		if lists.Load() != 4 {
+			t.Errorf("%d lists; with another token the names are listed anew", lists.Load())
+		}
+		r.barred.Store(nil)
+		time.Sleep(time.Minute)
+		want("the token is known now", "two pay-a", "two pay-b", "two web")
+		time.Sleep(time.Minute)
+		want("all is followed")
+		for _, name := range []string{"web", "pay-a", "pay-b"} {
+			if v, _, err := w.Service(t.Context(), "dc2", name); err != nil || v == nil {
+				t.Errorf("%s: %v, %v", name, v, err)
+			}
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package httpapi
+package inventory
 
 import (
 	"maps"
@@ -10,22 +10,33 @@ import (
 	"consul.internal/rpc"
 )
 
-// inventoryAPI answers what other web pages than our own ask for.
-type inventoryAPI struct{ *Server }
+// api answers the requests.
+type api struct{ *edge.Base }
+
+// Routes are the ways to what there is. operatorRead lets through who may see all.
+func Routes(b *edge.Base, operatorRead func(edge.Handler) edge.Handler) []edge.Route {
+	a := api{b}
+	return []edge.Route{
+		edge.Get("/v1/internal/ui/catalog-overview", operatorRead(a.overview)),
+		edge.Get("/v1/internal/ui/node/", a.node),
+		edge.Get("/v1/internal/ui/nodes", a.nodes),
+		edge.Get("/v1/internal/ui/services", a.services),
+	}
+}
 
 // read asks for a node and what is on it, or for all of them if it has no name.
-func (s inventoryAPI) read(w http.ResponseWriter, r *http.Request, node string) ([]*catalog.Inventory, error) {
-	opts, err := s.ReadOptions(r)
+func (a api) read(w http.ResponseWriter, r *http.Request, node string) ([]*catalog.Inventory, error) {
+	opts, err := a.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
-	out, err := edge.Read(w, r, s.deps.Caller, rpc.CatalogInventory, &rpc.NodeRequest{ReadOptions: opts, Node: node},
+	out, err := edge.Read(w, r, a.Caller, rpc.CatalogInventory, &rpc.NodeRequest{ReadOptions: opts, Node: node},
 		func(o *rpc.InventoryReply) *rpc.ReadMeta { return &o.ReadMeta })
 	if err != nil {
 		return nil, err
 	}
 	w.Header().Del("X-Consul-Effective-Consistency") // of these answers nobody knows it
-	t := s.Translator()
+	t := a.Translator()
 	for _, i := range out.Nodes {
 		for k, svc := range i.Services {
 			i.Services[k] = t.Service(svc, i.Node)
@@ -35,16 +46,16 @@ func (s inventoryAPI) read(w http.ResponseWriter, r *http.Request, node string) 
 	return edge.List(out.Nodes), nil
 }
 
-func (s inventoryAPI) nodes(w http.ResponseWriter, r *http.Request) (any, error) {
-	return s.read(w, r, "")
+func (a api) nodes(w http.ResponseWriter, r *http.Request) (any, error) {
+	return a.read(w, r, "")
 }
 
-func (s inventoryAPI) node(w http.ResponseWriter, r *http.Request) (any, error) {
+func (a api) node(w http.ResponseWriter, r *http.Request) (any, error) {
 	name, err := edge.Item(r, "Missing node name")
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.read(w, r, name)
+	all, err := a.read(w, r, name)
 	switch {
 	case err != nil:
 		return nil, err
@@ -73,8 +84,8 @@ type serviceSummary struct {
 	ConnectedWithGateway bool
 }
 
-func (s inventoryAPI) services(w http.ResponseWriter, r *http.Request) (any, error) {
-	all, err := s.read(w, r, "")
+func (a api) services(w http.ResponseWriter, r *http.Request) (any, error) {
+	all, err := a.read(w, r, "")
 	if err != nil {
 		return nil, err
 	}
@@ -137,13 +148,13 @@ func (t *tally) add(worst catalog.Status) {
 }
 
 // overview counts nodes, and the instances and checks of each name.
-func (s inventoryAPI) overview(_ http.ResponseWriter, r *http.Request) (any, error) {
-	opts, err := s.ReadOptions(r)
+func (a api) overview(_ http.ResponseWriter, r *http.Request) (any, error) {
+	opts, err := a.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
 	opts.MinIndex = 0
-	got, err := rpc.Call(r.Context(), s.deps.Caller, rpc.CatalogInventory, &rpc.NodeRequest{ReadOptions: opts})
+	got, err := rpc.Call(r.Context(), a.Caller, rpc.CatalogInventory, &rpc.NodeRequest{ReadOptions: opts})
 	if err != nil {
 		return nil, edge.Remote(err)
 	}

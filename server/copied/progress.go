@@ -1,9 +1,14 @@
-package server
+package copied
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
+
+// Wait is how long the primary may keep a question for changes: shorter than the time
+// after which devices on the way forget a silent connection.
+const Wait = time.Minute
 
 // Copy is how copying something from the primary datacenter goes, while this server
 // leads a secondary one.
@@ -19,18 +24,18 @@ type Copy struct {
 // there is something new, or after a minute: so long it is no lag.
 func (c Copy) Lag(now time.Time) time.Duration {
 	if c.Current {
-		return max(0, now.Sub(c.At)-replicaWait)
+		return max(0, now.Sub(c.At)-Wait)
 	}
 	return now.Sub(c.At)
 }
 
-// progress is that of all that is copied.
-type progress struct {
+// Progress is that of all that is copied.
+type Progress struct {
 	mu  sync.Mutex
 	all []Copy
 }
 
-func (p *progress) note(what string, change func(*Copy)) {
+func (p *Progress) Note(what string, change func(*Copy)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.all {
@@ -44,7 +49,7 @@ func (p *progress) note(what string, change func(*Copy)) {
 	p.all = append(p.all, c)
 }
 
-func (p *progress) drop(what string) {
+func (p *Progress) Drop(what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.all {
@@ -55,10 +60,9 @@ func (p *progress) drop(what string) {
 	}
 }
 
-// Copies are how all that this server copies from the primary datacenter goes; none
-// unless it leads a secondary one.
-func (s *Server) Copies() []Copy {
-	s.progress.mu.Lock()
-	defer s.progress.mu.Unlock()
-	return append([]Copy(nil), s.progress.all...)
+// All is how it goes with each of them.
+func (p *Progress) All() []Copy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.all)
 }
