@@ -53,9 +53,10 @@ func takeReset(d *Daemon) uint64 {
 	return index
 }
 
-// agentTokens are the tokens that the configuration gives to the agent.
-func agentTokens(s *configs.Settings) map[tokens.Kind]string {
-	if !s.ACL.Enabled {
+// agentTokens are the tokens that the configuration gives to the agent. Whether there
+// is access control is as it was at the start.
+func agentTokens(enabled bool, s *configs.Settings) map[tokens.Kind]string {
+	if !enabled {
 		return nil // a token that means nothing here is shown to nobody
 	}
 	t := &s.ACL.Tokens
@@ -77,8 +78,9 @@ func resolverConfig(s *configs.Settings) acl.ResolverConfig {
 
 // replicatedSoon is how long the primary's word counts for a token that is not here
 // where tokens are copied: the copy comes within that time, or the token was deleted
-// since, and then what was said of it must not live on.
-const replicatedSoon = time.Second
+// since, and then what was said of it must not live on. With the round trip of asking
+// again that is less than a second.
+const replicatedSoon = 500 * time.Millisecond
 
 // primaryTokens asks the primary datacenter for tokens that are not here; nil on
 // its own servers.
@@ -149,33 +151,40 @@ func newGuard(d *Daemon) error {
 // dnsTokenChanged has names followed with the DNS token as it is now.
 func dnsTokenChanged(d *Daemon) {
 	secret := d.tokens.DNS()
+	if d.views.saved != nil {
+		d.views.saved.Belong(nobody) // what comes while the names are dropped, one by one
+		defer d.views.saved.Belong(ownerOf(d, secret))
+	}
 	if d.views.names != nil {
 		view.SetSecret(d.views.names, secret)
 	}
 	d.views.world.SetSecret(secret)
+	d.views.queries.Forget(ownerOf(d, secret))
 }
 
-// viewsDir is where names are kept beyond the end of the process; "" = nowhere. What
-// was learned in the name of one token is not there for another one, and is removed.
+// viewsDir is where names are kept beyond the end of the process; "" = nowhere.
 func viewsDir(d *Daemon) string {
-	dir := d.settings.Paths.DataDir
-	if dir == "" {
+	if d.settings.Paths.DataDir == "" {
 		return ""
 	}
-	dir = filepath.Join(dir, "views")
-	own := ""
-	if secret := d.tokens.DNS(); secret != "" {
-		sum := sha256.Sum256([]byte(secret))
-		own = "of-" + hex.EncodeToString(sum[:8]) // 64 bits tell the tokens of one agent apart
+	return filepath.Join(d.settings.Paths.DataDir, "views")
+}
+
+const (
+	// nobody and anonymous are no sums of tokens.
+	nobody    = "nobody"
+	anonymous = "anonymous"
+)
+
+// ownerOf tells in whose name names are kept: what was learned with one token is not
+// there for another one. "" is where there is no access control.
+func ownerOf(d *Daemon, secret string) string {
+	switch {
+	case !d.settings.ACL.Enabled:
+		return ""
+	case secret == "":
+		return anonymous
 	}
-	others, err := filepath.Glob(filepath.Join(dir, "of-*"))
-	for _, other := range others {
-		if filepath.Base(other) != own {
-			err = errors.Join(err, os.RemoveAll(other))
-		}
-	}
-	if err != nil {
-		d.log.Warn("names that were learned with another DNS token could not be removed", zap.Error(err))
-	}
-	return filepath.Join(dir, own)
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:8]) // 64 bits tell the tokens of one agent apart
 }

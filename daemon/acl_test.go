@@ -226,6 +226,24 @@ func TestACLAgent(t *testing.T) {
 	}
 }
 
+// TestACLOffByReload: whether access is controlled changes at a restart alone, and whole.
+func TestACLOffByReload(t *testing.T) {
+	tokens := `tokens { initial_management = "` + rootToken + `", default = "` + rootToken + `" } }`
+	n, reload := configured(t, rootToken, `acl { enabled = true, default_policy = "deny", `+tokens, "-dev")
+	own := func() string { // with the agent's own token
+		token, _, err := n.with(t, "").ACL().TokenReadSelf(nil)
+		if err != nil {
+			return err.Error()
+		}
+		return token.SecretID
+	}
+	n.await(t, "the first token", func() bool { return own() == rootToken })
+	reload(`acl { enabled = false, default_policy = "deny", ` + tokens)
+	if got := own(); got != rootToken {
+		t.Errorf("after a reload without access control: %s", got)
+	}
+}
+
 // TestACLTokensOfTheAgent: what an agent does for itself is done with its own tokens.
 // The servers refuse it without; it is done as soon as there is one.
 func TestACLTokensOfTheAgent(t *testing.T) {

@@ -1,14 +1,9 @@
 package daemon_test
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
-	"runtime"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,94 +23,6 @@ func led(b *testing.B, bin, addr, dir string) *proc {
 		return err == nil
 	})
 	return p
-}
-
-// BenchmarkWatchers has 2,000 blocked queries on one key of a real server, and
-// reports what memory each costs while nothing happens, and how long after the
-// writer's answer the last of them has its own.
-func BenchmarkWatchers(b *testing.B) {
-	for range b.N {
-		watchers(b)
-	}
-}
-
-func watchers(b *testing.B) {
-	const many = 2000
-	addr := freeAddr(b)
-	p := led(b, build(b), addr, b.TempDir())
-	defer p.kill(b)
-	put := func(v string) {
-		if _, err := p.client.KV().Put(&api.KVPair{Key: "watched", Value: []byte(v)}, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-	conns := make([]net.Conn, many)
-	for i := range conns {
-		c, err := net.Dial("tcp", addr+":8500")
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer c.Close()
-		conns[i] = c
-	}
-	memory := rss(b, p.cmd.Process.Pid)
-	var all []time.Duration
-	for round := range 5 {
-		put(fmt.Sprint(round))
-		_, meta, err := p.client.KV().Get("watched", nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, c := range conns {
-			if _, err := fmt.Fprintf(c, "GET /v1/kv/watched?index=%d&wait=5m HTTP/1.1\r\nHost: consul\r\n\r\n", meta.LastIndex); err != nil {
-				b.Fatal(err)
-			}
-		}
-		p.idle(b) // all wait
-		if round == 0 {
-			b.ReportMetric(float64(rss(b, p.cmd.Process.Pid)-memory)/many, "KiB/watcher")
-		}
-		ends := make([]time.Time, many)
-		var wg sync.WaitGroup
-		for i, c := range conns {
-			wg.Go(func() {
-				resp, err := http.ReadResponse(bufio.NewReaderSize(c, 512), nil)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				_, err = io.Copy(io.Discard, resp.Body)
-				ends[i] = time.Now()
-				if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
-					b.Error(resp.Status, err)
-				}
-				if err != nil {
-					b.Error(err)
-				}
-			})
-		}
-		runtime.Gosched()
-		put("changed" + fmt.Sprint(round))
-		changed := time.Now()
-		wg.Wait()
-		all = append(all, slices.MaxFunc(ends, time.Time.Compare).Sub(changed))
-	}
-	slices.Sort(all)
-	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "last-woken-ms(median)")
-	b.ReportMetric(float64(all[len(all)-1].Microseconds())/1000, "last-woken-ms(worst)")
-}
-
-// idle waits until the process does next to nothing.
-func (p *proc) idle(b *testing.B) {
-	b.Helper()
-	for before := time.Duration(-1); ; {
-		used := cpuTime(b, p.cmd.Process.Pid)
-		if used-before <= 10*time.Millisecond && before >= 0 {
-			return
-		}
-		before = used
-		<-time.After(300 * time.Millisecond)
-	}
 }
 
 // BenchmarkMillionKeys fills a real server with a million keys of 100 bytes, and

@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
 
+	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 )
 
@@ -20,6 +22,7 @@ type serviceNames struct {
 	token  func() string
 	turn   chan struct{} // held by who looks at what is below
 	names  []string
+	of     string // the token that they were listed with
 	at     time.Time
 }
 
@@ -27,7 +30,8 @@ func newServiceNames(c rpc.Caller, token func() string) *serviceNames {
 	return &serviceNames{caller: c, token: token, turn: make(chan struct{}, 1)}
 }
 
-// list gives an older list where no server gives a new one.
+// list gives an older list where no server gives a new one, but never that of
+// another token or of one that is none any more.
 func (n *serviceNames) list(ctx context.Context) (names []string, stale bool, err error) {
 	select {
 	case n.turn <- struct{}{}:
@@ -35,12 +39,19 @@ func (n *serviceNames) list(ctx context.Context) (names []string, stale bool, er
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+	token := n.token()
+	if token != n.of { // which may see less
+		n.names, n.of = nil, token
+	}
 	if n.names != nil && time.Since(n.at) < browseFresh {
 		return n.names, false, nil
 	}
 	out, err := rpc.Call(ctx, n.caller, rpc.CatalogServices, &rpc.ServicesRequest{ReadOptions: rpc.ReadOptions{
-		Target: rpc.Target{Token: n.token()}, Consistency: rpc.Stale,
+		Target: rpc.Target{Token: token}, Consistency: rpc.Stale,
 	}})
+	if errors.Is(err, fault.Denied) { // the token is gone, and what it saw with it
+		n.names = nil
+	}
 	if err != nil {
 		return n.names, true, unlessKnown(n.names, err)
 	}

@@ -51,7 +51,9 @@ func serverConfig(s *configs.Settings) server.Config {
 }
 
 func routerConfig(s *configs.Settings, nodeID string) federation.Config {
-	return federation.Config{Datacenter: s.Node.Datacenter, NodeID: nodeID, HoldTimeout: s.Raft.RPCHoldTimeout}
+	return federation.Config{
+		Datacenter: s.Node.Datacenter, NodeID: nodeID, HoldTimeout: s.Raft.RPCHoldTimeout, CallTimeout: s.Limits.RPCClientTimeout,
+	}
 }
 
 func agentConfig(s *configs.Settings, nodeID string) agent.Config {

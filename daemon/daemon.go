@@ -114,7 +114,7 @@ func New(settings *configs.Settings, opts Options) (*Daemon, error) {
 	if d.tls, err = tlsx.New(tlsConfig(settings)); err != nil {
 		return nil, err
 	}
-	if d.tokens, err = tokens.New(agentTokens(settings), settings.Paths.DataDir, settings.ACL.Enabled && settings.ACL.TokenPersistence, opts.Logger); err != nil {
+	if d.tokens, err = tokens.New(agentTokens(settings.ACL.Enabled, settings), settings.Paths.DataDir, settings.ACL.Enabled && settings.ACL.TokenPersistence, opts.Logger); err != nil {
 		return nil, err
 	}
 	for _, w := range d.tls.Warnings() {
@@ -186,6 +186,9 @@ func (d *Daemon) Open(ctx context.Context) (err error) {
 	if err := d.openHTTP(life); err != nil {
 		return err
 	}
+	if err := d.openTelemetry(ctx, life); err != nil {
+		return err
+	}
 	return d.watch.open(life, d)
 }
 
@@ -198,7 +201,7 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 	d.store, err = store.New(storeConfig(s, d.nodeID), store.Deps{
 		Logger: log, Transport: transport.New(layer, log), Feed: func(b catalog.Batch) { feed(d, b) },
 		Address: func(id store.ServerID) (string, bool) { return cluster.Address(string(id)) },
-		Pool:    cluster.Candidates, Peers: peers{d}, Forget: cluster.Forget,
+		Pool:    cluster.Candidates, Peers: peers{d}, Forget: cluster.Forget, Metrics: d.opts.Metrics,
 		Demote: func(ctx context.Context, in *rpc.RaftDemoteRequest) (*rpc.RaftDemoteReply, error) {
 			return rpc.Call(ctx, d.router, rpc.RaftDemote, in)
 		},
@@ -211,7 +214,8 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 		return err
 	}
 	d.onClose("store", d.store.Close)
-	leases := &leader.Leases{Store: d.store, Log: log}
+	leases := &leader.Leases{Store: d.store, Log: log, Metrics: d.opts.Metrics}
+	d.opts.Metrics.OnCollect(func() { d.opts.Metrics.Gauge(metrics.SessionActive).Set(float64(leases.Active())) })
 	cfg := serverConfig(s)
 	cfg.ACL.TakeReset = func() uint64 { return takeReset(d) }
 	cfg.ACL.ReplicationToken = func() string { return d.tokens.Get(tokens.Replication) }
@@ -223,7 +227,7 @@ func (d *Daemon) openServer(ctx, life context.Context) error {
 		Leases: leases,
 		Store:  d.store, Feed: d.views.feed, Pools: d.pools.Operations(), Abroad: abroad{d.pools.Operations(), &d.views}, Log: log, Remote: elsewhere{d}, Names: names{d}, Primary: primary,
 	})
-	if err := d.newRouter(life, d.srv); err != nil {
+	if err := d.newRouter(life, newPerforming(d.srv, d.opts.Metrics, d.store.IsLeader)); err != nil {
 		return err
 	}
 	if err := d.views.beyond(life, d); err != nil {
@@ -289,7 +293,7 @@ func (d *Daemon) newLocal(ctx context.Context) (err error) {
 			return !d.settings.ACL.Enabled || token == d.tokens.DNS()
 		}}
 	}
-	d.caller = newCounting(way, d.opts.Metrics, d.settings.Server.Enabled)
+	d.caller = newAsking(way, d.opts.Metrics, d.settings.Server.Enabled, d.settings.Node.Datacenter)
 	if err := d.views.prepare(ctx, d); err != nil {
 		return err
 	}

@@ -60,17 +60,23 @@ func start(t *testing.T, addr string, args ...string) *node {
 // launch opens an agent and waits for nothing. Its client brings a token.
 func launch(t *testing.T, addr, token string, args ...string) *node {
 	t.Helper()
+	return launchAt(t, "DEBUG", addr, token, args...)
+}
+
+// launchAt is launch with a log that holds less.
+func launchAt(t *testing.T, level, addr, token string, args ...string) *node {
+	t.Helper()
 	args = append([]string{"-bind=" + addr, "-client=" + addr, "-node=node-a"}, args...)
 	settings, _, err := configs.Load(args, configs.SystemHost())
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := logx.New(logx.Config{Level: "DEBUG", Name: "agent"}, testWriter{t})
+	log, err := logx.New(logx.Config{Level: level, Name: "agent"}, testWriter{t})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := &node{addr: addr, args: args}
-	n.Daemon, err = daemon.New(settings, daemon.Options{Logger: log.Logger, Reload: func(context.Context) error {
+	n.Daemon, err = daemon.New(settings, daemon.Options{Logger: log.Logger, Monitor: log.Listen, Reload: func(context.Context) error {
 		next, _, err := configs.Load(args, configs.SystemHost())
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 
 	"consul.internal/agent"
 	"consul.internal/dnsserver/zone"
+	"consul.internal/httpapi/edge"
 	"consul.internal/lan"
 	"consul.internal/rpc"
 	"consul.internal/store"
@@ -20,6 +21,7 @@ func (d *Daemon) Mirror() *view.Mirror { return d.views.names }
 func (d *Daemon) World() *world.World  { return d.views.world }
 func (d *Daemon) Store() *store.Store  { return d.store }
 func (d *Daemon) Local() *agent.Local  { return d.local }
+func (d *Daemon) Routes() []edge.Route { return d.http.Routes() }
 func (d *Daemon) Pool() *lan.Pool      { return d.pools.LAN() }
 
 // Execute executes prepared queries as DNS does.

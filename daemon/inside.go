@@ -39,6 +39,7 @@ func insideConfig(s *configs.Settings) httpapi.Config {
 	cfg, _ := httpConfig(s)
 	cfg.Addrs, cfg.Sockets, cfg.SecureAddrs = nil, nil, nil
 	cfg.WriteFrom, cfg.BlockEndpoints, cfg.ResponseHeaders = nil, nil, nil
+	cfg.UI = false // watches ask the API alone
 	return cfg
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"consul.internal/catalog"
 	"consul.internal/configs"
+	"consul.internal/federation"
 	"consul.internal/httpapi"
 	"consul.internal/internal/fault"
 	"consul.internal/internal/tlsx"
@@ -138,6 +139,7 @@ func (d *Daemon) Reload(next *configs.Settings) error {
 	}
 	d.doors.reload(&next.Limits)
 	d.mux.SetLimit(next.Limits.RPCMaxConnsPerClient)
+	federation.SetCallTimeout(d.router, next.Limits.RPCClientTimeout)
 	errs = append(errs, d.watch.Reload(next))
 	changed, _ := configs.Diff(d.latest, next)
 	_, restart := configs.Diff(d.settings, next) // what runs is as it was at the start
@@ -145,7 +147,7 @@ func (d *Daemon) Reload(next *configs.Settings) error {
 		d.log.Warn("these settings changed but need a restart to take effect", zap.Strings("keys", restart))
 	}
 	d.opts.Metrics.SetFilter(metricsFilter(next))
-	d.tokens.Reload(agentTokens(next))
+	d.tokens.Reload(agentTokens(d.settings.ACL.Enabled, next))
 	d.local.SyncNow() // with other tokens, what was refused may be permitted
 	d.views.world.SetMaxStale(next.DNS.MaxStale)
 	d.latest = next

@@ -24,7 +24,7 @@ func (v *views) prepare(ctx context.Context, d *Daemon) error {
 	v.queries = prepared.New(prepared.DefaultConfig(), queries{d}.fetch)
 	d.onClose("prepared queries", v.queries.Close)
 	if dir := viewsDir(d); dir != "" {
-		return v.queries.Open(ctx, filepath.Join(dir, "queries"), d.log.Named("views"))
+		return v.queries.Open(ctx, filepath.Join(dir, "queries"), ownerOf(d, d.tokens.DNS()), d.log.Named("views"))
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ func (q queries) fetch(ctx context.Context, ask zone.Ask, after uint64) (prepare
 	}
 	if errors.Is(err, fault.Denied) {
 		// Not as if it did not exist: a person must learn that a token is wrong.
-		err = fault.Newf(fault.Unavailable, "prepared query %q: %s", ask.Name, err)
+		err = fault.Newf(fault.Unavailable, "prepared query %q: %w: %s", ask.Name, prepared.ErrRefused, err)
 	}
 	if err != nil {
 		return prepared.Answer{}, err

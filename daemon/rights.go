@@ -18,8 +18,8 @@ func judge(d *Daemon) view.Judge {
 	return func(ctx context.Context, secret string) (view.Sight, error) { return d.srv.Judge(ctx, secret) }
 }
 
-// watchRights has this server's own answers, and those that it pushes, follow what
-// tokens may do, until ctx ends.
+// watchRights has this server's own answers, the zone that it gives to secondaries, and
+// the names that it pushes, follow what tokens may do, until ctx ends.
 func watchRights(ctx context.Context, d *Daemon, own *view.Local) {
 	d.srv.WatchACLs(ctx, d.views.feed.Rejudge, func(ctx context.Context) {
 		sight, err := d.srv.Judge(ctx, d.tokens.DNS())
@@ -28,5 +28,6 @@ func watchRights(ctx context.Context, d *Daemon, own *view.Local) {
 			err = fmt.Errorf("%w: the token of DNS questions (acl.tokens.dns, or else default): %s", view.ErrNoSight, err)
 		}
 		own.See(sight, err)
+		d.transfers.See(sight, err)
 	})
 }

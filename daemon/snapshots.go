@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"consul.internal/httpapi"
-	"consul.internal/internal/fault"
 	"consul.internal/rpc"
 )
 
@@ -17,18 +16,14 @@ type snapshots struct{ d *Daemon }
 
 var _ httpapi.Snapshots = snapshots{}
 
-// leader is the node ID of the server that leads.
+// leader is the node ID of the server that leads. To know it takes no right: the
+// leader itself asks for the one to take snapshots.
 func (s snapshots) leader(ctx context.Context, t rpc.Target) (string, error) {
-	out, err := rpc.Call(ctx, s.d.caller, rpc.RaftConfiguration, &rpc.RaftConfigurationRequest{ReadOptions: rpc.ReadOptions{Target: t}})
+	out, err := rpc.Call(ctx, s.d.caller, rpc.StatusLeader, &rpc.StatusRequest{Target: t, Awaited: true})
 	if err != nil {
 		return "", err
 	}
-	for _, sv := range out.Servers {
-		if sv.Leader {
-			return sv.ID, nil
-		}
-	}
-	return "", fault.Newf(fault.NoLeader, "No cluster leader")
+	return out.ID, nil
 }
 
 // begin opens a conversation with the server that is to do it: the leader, or any

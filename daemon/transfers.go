@@ -11,7 +11,7 @@ func newTransfers(d *Daemon) (err error) {
 	d.transfers, err = transfer.New(transfer.Deps{
 		Logger: d.log.Named("dns"),
 		Whole:  func() []catalog.Change { return d.store.State().Everything() },
-		Ready:  d.store.Ready, Index: d.views.dir.Index,
+		Ready:  d.store.Ready, Index: d.views.dir.Index, Guarded: d.settings.ACL.Enabled,
 	})
 	if err == nil {
 		d.onClose("zone transfers", d.transfers.Close)

@@ -22,6 +22,7 @@ type views struct {
 	dir     *view.Directory // a server's
 	feed    *view.Feed      // a server's, for those who follow
 	names   *view.Mirror    // a client's own datacenter
+	saved   *saved.Saved    // what outlives the process; nil = nothing
 }
 
 const (
@@ -96,7 +97,9 @@ func (v *views) disk(ctx context.Context, d *Daemon) (*saved.Saved, error) {
 	if dir == "" || d.settings.Dev && d.settings.Server.Enabled {
 		return nil, nil
 	}
-	disk, err := saved.New(saved.DefaultConfig(filepath.Join(dir, "names")), d.log.Named("views"))
+	cfg := saved.DefaultConfig(filepath.Join(dir, "names"))
+	cfg.Owner = ownerOf(d, d.tokens.DNS())
+	disk, err := saved.New(cfg, d.log.Named("views"))
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +107,7 @@ func (v *views) disk(ctx context.Context, d *Daemon) (*saved.Saved, error) {
 		return nil, err
 	}
 	d.onClose("saved views", disk.Close)
+	v.saved = disk
 	return disk, nil
 }
 

@@ -34,6 +34,10 @@ type Config struct {
 	// HoldTimeout is how long a call waits for a leader before it fails
 	// (rpc_hold_timeout).
 	HoldTimeout time.Duration
+	// CallTimeout is how long a client waits for the answer to a call that does not
+	// block, if that is less than HoldTimeout (limits.rpc_client_timeout); 0 = no bound
+	// of its own.
+	CallTimeout time.Duration
 }
 
 // Deps are what a Router is given.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"consul.internal/internal/fault"
@@ -27,6 +28,8 @@ type Router struct {
 	unproven []Server        // of other datacenters: nobody has asked them yet
 	looking  map[string]bool // by node ID: servers that are being looked at
 	fresh    chan struct{}   // of one place: there are some
+
+	longest atomic.Int64 // Config.CallTimeout as it is now
 
 	life context.Context // of the router
 	stop context.CancelFunc
@@ -54,8 +57,12 @@ func New(cfg Config, deps Deps) (*Router, error) {
 		hand: handers{via: map[string]string{}, bars: map[passing]time.Time{}},
 	}
 	r.life, r.stop = context.WithCancel(context.Background())
+	SetCallTimeout(r, cfg.CallTimeout)
 	return r, nil
 }
+
+// SetCallTimeout changes Config.CallTimeout, for calls from now on.
+func SetCallTimeout(r *Router, d time.Duration) { r.longest.Store(int64(d)) }
 
 // Open starts what moves clients from server to server now and then.
 func (r *Router) Open(context.Context) error {
@@ -120,6 +127,9 @@ func (r *Router) Call(ctx context.Context, method string, in, out any) error {
 	dc := rpc.DatacenterOf(in)
 	t := newTask(r.deps.Contract[method], method, in, out, r.cfg.HoldTimeout)
 	t.away = r.away(dc)
+	if r.deps.Local == nil {
+		t.hurry(time.Duration(r.longest.Load()))
+	}
 	if r.deps.Local != nil && !t.away {
 		t.waitMax = pauseMaxLocal
 	}
@@ -138,6 +148,9 @@ func beyond(ctx context.Context, r *Router, dc string, t *task) error {
 	defer cancel()
 	for {
 		err := r.attempt(bounded, dc, t)
+		if errors.Is(err, fault.RateLimited) {
+			t.limited = err
+		}
 		switch {
 		case !t.again(err):
 			return err
@@ -149,8 +162,11 @@ func beyond(ctx context.Context, r *Router, dc string, t *task) error {
 			if ctx.Err() != nil {
 				return t.gaveUp(context.Cause(ctx))
 			}
-			if errors.Is(err, fault.RateLimited) {
-				return err
+			if t.limited != nil {
+				return t.limited // also where the time was over before the last answer
+			}
+			if t.longest < t.hold && bounded.Err() != nil {
+				return t.late()
 			}
 			return t.noLeader()
 		}

@@ -181,6 +181,51 @@ func run(t *testing.T, sc scenario) {
 	}
 }
 
+// TestCallTimeout: a client waits for an answer no longer than it was told, but as long
+// as it asked for where it blocks.
+func TestCallTimeout(t *testing.T) {
+	for name, one := range map[string]struct {
+		before func(*testing.T, *cluster)
+		call   func(context.Context, rpc.Caller) (*answer, error)
+		kind   fault.Kind
+	}{
+		"no answers, to be tried again": {noAnswers, doPut, fault.Unknown},
+		"no answers, not idempotent":    {noAnswers, doAdd, fault.Unknown},
+		"no leader":                     {loseLeader, doPut, fault.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t, 1)
+				defer c.close(t)
+				one.before(t, c)
+				for _, limit := range []time.Duration{3 * time.Second, time.Second} {
+					federation.SetCallTimeout(c.client, limit)
+					start := time.Now()
+					_, err := one.call(t.Context(), c.client)
+					if took := time.Since(start); fault.Of(err) != one.kind || took < limit*3/4 || took > limit {
+						t.Errorf("%v (%s) after %v of %v", err, fault.Of(err), took, limit)
+					}
+				}
+				federation.SetCallTimeout(c.client, time.Minute) // what waits for a leader does not do so for longer
+				start := time.Now()
+				if _, err := one.call(t.Context(), c.client); err == nil || time.Since(start) > hold {
+					t.Errorf("%v after %v", err, time.Since(start))
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		defer c.close(t)
+		federation.SetCallTimeout(c.client, time.Second)
+		start := time.Now()
+		out, err := doGet(&query{ReadOptions: rpc.ReadOptions{MinIndex: 1, MaxWait: time.Minute}})(t.Context(), c.client)
+		if err != nil || !out.NotModified || time.Since(start) < time.Minute {
+			t.Errorf("a blocking call: %+v, %v after %v", out, err, time.Since(start))
+		}
+	})
+}
+
 // TestNoServers: a client that knows nobody says so at once.
 func TestNoServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -31,6 +31,7 @@ type task struct {
 	began   time.Time
 	final   bool
 	unknown error // of a try that may have taken effect
+	limited error // of a server that was asked too much
 	home    error // why this process had no answer, not yet acted on
 	away    bool  // it is for another datacenter
 }
@@ -50,6 +51,13 @@ func newTask(op rpc.Operation, method string, in, out any, hold time.Duration) *
 		t.longest = wait + wait/16 + hold + blockingSlack
 	}
 	return t
+}
+
+// hurry bounds a call that does not block; 0 = it has its time.
+func (t *task) hurry(longest time.Duration) {
+	if longest > 0 && longest < t.longest && !t.blocking {
+		t.longest = longest
+	}
 }
 
 // waits reports whether a request is one that may block for minutes.
@@ -180,6 +188,15 @@ func (t *task) noLeader() error {
 		return fault.Newf(fault.Unknown, "No cluster leader; the change may or may not have happened: %w", t.unknown)
 	}
 	return fault.Newf(fault.NoLeader, "No cluster leader")
+}
+
+// late is the answer when a call that had little time has had it.
+func (t *task) late() error {
+	kind := fault.Unavailable
+	if t.unknown != nil {
+		kind = fault.Unknown
+	}
+	return fault.Newf(kind, "no server answered within %s (limits.rpc_client_timeout)", t.longest)
 }
 
 // gaveUp is the answer when the caller does not want one any more.

@@ -22,6 +22,10 @@ type Answer struct {
 	Lasts bool
 }
 
+// ErrRefused is wrapped by the error of a Fetch whose token may not ask, or not any
+// more: what was learned with it is forgotten.
+var ErrRefused = errors.New("the token may not ask")
+
 // Fetch executes a query. With after > 0 it waits, for a while, until the index of
 // the result has passed it.
 type Fetch func(ctx context.Context, ask zone.Ask, after uint64) (Answer, error)
@@ -37,6 +41,8 @@ type Cache struct {
 	recent    *list.List            // the one asked for last in front
 	instances int                   // in all of them
 	followed  int
+	forgotten uint64        // times that all was
+	owner     string        // in whose name queries are executed
 	changed   chan struct{} // of one place: the file is behind
 
 	life context.Context
@@ -76,7 +82,7 @@ func (c *Cache) Close() error {
 // It is a zone.Execute.
 func (c *Cache) Execute(ctx context.Context, ask zone.Ask) (zone.Result, error) {
 	k := key{ask.Datacenter, ask.Name}
-	old, use := c.look(k)
+	old, use, times := c.look(k)
 	if use {
 		return old, nil
 	}
@@ -91,9 +97,9 @@ func (c *Cache) Execute(ctx context.Context, ask zone.Ask) (zone.Result, error) 
 		c.forget(k) // or any name that a template takes would cost memory
 		return a.Result, nil
 	case err == nil:
-		c.keep(k, a, ask)
+		c.keep(k, a, ask, times)
 		return a.Result, nil
-	case errors.Is(err, fault.NotFound), errors.Is(err, fault.Denied):
+	case void(err):
 		c.forget(k)
 		return zone.Result{}, err
 	}
@@ -104,13 +110,13 @@ func (c *Cache) Execute(ctx context.Context, ask zone.Ask) (zone.Result, error) 
 }
 
 // look finds what is kept of a name; use says that it will do without asking.
-// What is not fresh is marked stale.
-func (c *Cache) look(k key) (res zone.Result, use bool) {
+// What is not fresh is marked stale. times is how often all was forgotten until now.
+func (c *Cache) look(k key) (res zone.Result, use bool, times uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	el, ok := c.kept[k]
 	if !ok {
-		return zone.Result{}, false
+		return zone.Result{}, false, c.forgotten
 	}
 	c.recent.MoveToFront(el)
 	e := el.Value.(*entry)
@@ -121,16 +127,20 @@ func (c *Cache) look(k key) (res zone.Result, use bool) {
 		rand.Shuffle(len(res.Instances), func(i, j int) { res.Instances[i], res.Instances[j] = res.Instances[j], res.Instances[i] })
 	}
 	if e.followed {
-		return res, true
+		return res, true, c.forgotten
 	}
 	res.Stale = true
-	return res, !e.failed.IsZero() && e.asked.Sub(e.failed) < c.cfg.Pause
+	return res, !e.failed.IsZero() && e.asked.Sub(e.failed) < c.cfg.Pause, c.forgotten
 }
 
-// keep takes a fresh result in, and follows its name if that can be done.
-func (c *Cache) keep(k key, a Answer, ask zone.Ask) {
+// keep takes a fresh result in, unless all was forgotten since it was asked for, and
+// follows its name if that can be done.
+func (c *Cache) keep(k key, a Answer, ask zone.Ask, times uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if times != c.forgotten {
+		return
+	}
 	e := c.set(k, a)
 	e.asked = time.Now()
 	if !a.Lasts || e.followed || c.followed >= c.cfg.Followed || c.life.Err() != nil {
@@ -176,6 +186,24 @@ func (c *Cache) forget(k key) {
 	}
 }
 
+// void reports whether an error makes what was learned before worth nothing.
+func void(err error) bool {
+	return errors.Is(err, fault.NotFound) || errors.Is(err, fault.Denied) || errors.Is(err, ErrRefused)
+}
+
+// Forget drops all that was learned, since others may not know it: it is asked for in
+// the name of another owner from now on.
+func (c *Cache) Forget(owner string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owner = owner
+	c.forgotten++
+	c.poke() // also where nothing was kept, the file says of whom that is
+	for el := c.recent.Front(); el != nil; el = c.recent.Front() {
+		c.drop(el)
+	}
+}
+
 func (c *Cache) failed(k key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,14 +231,14 @@ func (c *Cache) took(e *entry, a Answer, err error) bool {
 	defer c.mu.Unlock()
 	el, there := c.kept[e.key]
 	there = there && el.Value.(*entry) == e
-	void := err == nil && len(a.Instances) == 0 || errors.Is(err, fault.NotFound) || errors.Is(err, fault.Denied)
+	gone := err == nil && len(a.Instances) == 0 || void(err)
 	switch {
-	case there && void:
+	case there && gone:
 		c.drop(el)
 	case there && err == nil:
 		c.set(e.key, a)
 	}
-	if there && !void && err == nil && a.Lasts && time.Since(e.asked) < c.cfg.Idle && c.life.Err() == nil {
+	if there && !gone && err == nil && a.Lasts && time.Since(e.asked) < c.cfg.Idle && c.life.Err() == nil {
 		return true
 	}
 	e.followed = false

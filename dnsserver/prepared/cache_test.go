@@ -24,6 +24,7 @@ type servers struct {
 	sorted  bool
 	down    bool // calls fail at once
 	frozen  bool // calls get no answer
+	refused bool // calls bring a token that is not known
 	index   uint64
 	changed chan struct{}
 	calls   int
@@ -52,6 +53,8 @@ func (s *servers) fetch(ctx context.Context, ask zone.Ask, after uint64) (prepar
 	s.calls++
 	for {
 		switch {
+		case s.refused:
+			return prepared.Answer{}, fault.Newf(fault.Unavailable, "%w", prepared.ErrRefused)
 		case s.down:
 			return prepared.Answer{}, fault.Newf(fault.Unavailable, "down")
 		case s.frozen, after >= s.index && time.Now().Before(end):
@@ -197,6 +200,60 @@ func TestStale(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRefused: who may not ask is given nothing that was learned before.
+func TestRefused(t *testing.T) {
+	for _, varies := range []bool{false, true} {
+		bubble(t, prepared.DefaultConfig(), func(t *testing.T, s *servers, ask func(string) string) {
+			s.nodes["web"], s.varies = "a", varies
+			want(t, "first", ask("web"), "a")
+			synctest.Wait()
+			s.set(func() { s.refused = true })
+			synctest.Wait()
+			want(t, "refused", ask("web"), "unavailable")
+			s.set(func() { s.refused, s.down = false, true })
+			want(t, "no server", ask("web"), "unavailable")
+		})
+	}
+}
+
+// TestForget: what was learned, and what is being learned, is forgotten.
+func TestForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServers()
+		s.nodes["web"] = "a"
+		c := prepared.New(prepared.DefaultConfig(), s.fetch)
+		ask := func() error {
+			_, err := c.Execute(t.Context(), zone.Ask{Name: "web"})
+			return err
+		}
+		for _, during := range []bool{false, true} {
+			s.set(func() { s.down, s.frozen = false, during })
+			done := make(chan error, 1)
+			go func() { done <- ask() }()
+			synctest.Wait()
+			if during {
+				c.Forget("")
+				s.set(func() { s.frozen = false })
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if !during {
+				c.Forget("")
+			}
+			s.set(func() { s.down = true })
+			if err := ask(); fault.Of(err) != fault.Unavailable {
+				t.Errorf("asked during %v: what was forgotten is given: %v", during, err)
+			}
+			synctest.Wait()
+			time.Sleep(prepared.DefaultConfig().Pause)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestVaries(t *testing.T) {

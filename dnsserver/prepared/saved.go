@@ -33,6 +33,7 @@ const (
 type saved struct {
 	Datacenter string `cbor:"d"`
 	Name       string `cbor:"n"`
+	Owner      string `cbor:"o,omitempty"` // in whose name it was executed
 	Answer     Answer `cbor:"a"`
 }
 
@@ -44,8 +45,9 @@ const (
 )
 
 // Open reads what was kept before at path, and keeps there from now on what there
-// is. What cannot be read is left out and named in the log.
-func (c *Cache) Open(_ context.Context, path string, log *zap.Logger) error {
+// is. What cannot be read is left out and named in the log, and what was executed in the
+// name of another owner is dropped.
+func (c *Cache) Open(_ context.Context, path, owner string, log *zap.Logger) error {
 	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("make the directory of the results of prepared queries: %w", err)
 	}
@@ -54,7 +56,12 @@ func (c *Cache) Open(_ context.Context, path string, log *zap.Logger) error {
 		log.Warn("results of prepared queries that were kept cannot be read; they are learned anew", zap.String("file", path), zap.Error(err))
 	}
 	c.mu.Lock()
+	c.owner = owner
 	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Owner != owner {
+			c.poke() // so that nothing of it is left on disk
+			continue
+		}
 		c.set(key{list[i].Datacenter, list[i].Name}, list[i].Answer)
 	}
 	c.mu.Unlock()
@@ -118,7 +125,7 @@ func (c *Cache) write(path string) error {
 	all := make([]saved, 0, len(c.kept))
 	for el := c.recent.Front(); el != nil; el = el.Next() {
 		e := el.Value.(*entry)
-		all = append(all, saved{e.datacenter, e.name, e.answer})
+		all = append(all, saved{e.datacenter, e.name, c.owner, e.answer})
 	}
 	c.mu.Unlock()
 	raw, err := cbor.Marshal(all)

@@ -29,6 +29,9 @@ var errStrange = errors.New("too many messages that do not answer the question")
 type reply struct {
 	wire []byte
 	cut  bool // over UDP it had no room for all
+	// loose is that the name did not come back as it was spelled, so that somebody may
+	// have guessed the rest: it is given to who waits, and not remembered.
+	loose bool
 }
 
 // exchange asks one upstream: over UDP or TCP as the asker did, over TCP after a
@@ -65,9 +68,9 @@ func (r *Recursor) once(ctx context.Context, u *upstream, q *Query, spelled stri
 	full, fullWire, terr := r.overTCP(ctx, u, ask, packed)
 	switch {
 	case terr == nil:
-		return full, reply{fullWire, cut}, nil
+		return full, reply{wire: fullWire, cut: cut}, nil
 	case err == nil: // no TCP there: what came is better than nothing
-		return m, reply{wire, cut}, nil
+		return m, reply{wire, cut, !exact}, nil
 	}
 	return nil, reply{}, terr
 }

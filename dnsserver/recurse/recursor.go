@@ -300,6 +300,7 @@ func (r *Recursor) fly(set *settings, key string, q *Query) (res result) {
 	case !q.RD:
 	case res.err != nil:
 		r.cache.failed(key, time.Now().Add(r.limits.RecheckAfter))
+	case res.loose:
 	default:
 		now := time.Now()
 		if ttl := lifetime(m, &r.limits); ttl > 0 {

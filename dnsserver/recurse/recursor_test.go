@@ -171,6 +171,42 @@ func TestStrangeReplies(t *testing.T) {
 	}
 }
 
+// An answer whose name came back in another spelling is given, where no TCP tells
+// better, but not remembered.
+func TestSpelledOtherwise(t *testing.T) {
+	for spelling, times := range map[string]int{"kept": 1, "lost": 2} {
+		t.Run(spelling, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{servers: map[string]server{one: func(network string, q *dns.Msg) []*dns.Msg {
+					if network == "tcp" {
+						return nil
+					}
+					m := replyTo(q, 0, anA)
+					if spelling == "lost" {
+						m.Question[0].Name = catalog.Fold(m.Question[0].Name)
+					}
+					return []*dns.Msg{m}
+				}}}
+				r := newRecursor(t, w, nil, one)
+				for range 2 {
+					if a := r.Ask(t.Context(), query("x.example.com.", dns.TypeA)); !slices.Equal(texts(a), []string{anA}) {
+						t.Errorf("got %q, %v", texts(a), a.Err)
+					}
+				}
+				udp := 0
+				for _, s := range w.log() {
+					if s == one+" udp" {
+						udp++
+					}
+				}
+				if udp != times {
+					t.Errorf("asked %d times, want %d", udp, times)
+				}
+			})
+		})
+	}
+}
+
 // Somebody who guesses gets so many tries, then TCP decides.
 func TestGuessing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

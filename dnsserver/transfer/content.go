@@ -37,7 +37,7 @@ type maker struct {
 	nodeTTL uint32
 }
 
-func newMaker(opt zone.Options) *maker {
+func newMaker(opt zone.Options, may *rights) *maker {
 	m := &maker{dir: view.NewDirectory(), read: &lookups{}, nodeTTL: uint32(min(opt.NodeTTL/time.Second, math.MaxInt32))}
 	m.dir.SetReady()
 	m.names.domain = dns.CanonicalName(strings.TrimPrefix(opt.Domain, "."))
@@ -49,7 +49,9 @@ func newMaker(opt zone.Options) *maker {
 	// choosing among records.
 	opt.ARecordLimit, opt.Whole, opt.AltDomain = 0, true, ""
 	opt.Datacenters, opt.Services, opt.Execute = nil, nil, nil
-	m.zone = zone.New(opt, reading{view.NewLocal(opt.Datacenter, m.dir), m.read}, func(int, func(i, j int)) {})
+	seen := view.NewLocal(opt.Datacenter, m.dir).Guarded()
+	seen.See(may.sight, nil)
+	m.zone = zone.New(opt, reading{seen, m.read}, func(int, func(i, j int)) {})
 	return m
 }
 

@@ -20,6 +20,7 @@ type version struct {
 	blocks  *frozen
 	records int // before further names
 	journal journal
+	rights  *rights
 }
 
 // inbox is the batches that wait to be followed.
@@ -60,6 +61,7 @@ type follower struct {
 	users   map[string]map[string]bool
 	records int
 	journal journal
+	rights  *rights
 }
 
 // follow runs until ctx ends.
@@ -70,12 +72,15 @@ func (s *Server) follow(ctx context.Context, opt zone.Options) {
 	f := &follower{s: s}
 	for {
 		s.mu.Lock()
-		in := s.in
+		in, may := s.in, s.rights
 		s.in = inbox{}
 		s.mu.Unlock()
+		if may.err != nil {
+			in = inbox{} // with other rights all is read anew
+		}
 		changed := false
 		if in.whole {
-			f.rebuild(opt)
+			f.rebuild(opt, may)
 			changed = true
 		}
 		for _, b := range in.batches {
@@ -94,8 +99,8 @@ func (s *Server) follow(ctx context.Context, opt zone.Options) {
 
 // rebuild begins anew with the whole state. What secondaries have of before may
 // have been made by other rules, so that none of it is brought up to date.
-func (f *follower) rebuild(opt zone.Options) {
-	f.make, f.table, f.records = newMaker(opt), newTable(), 0
+func (f *follower) rebuild(opt zone.Options, may *rights) {
+	f.make, f.table, f.records, f.rights = newMaker(opt, may), newTable(), 0, may
 	f.dirty, f.users = map[view.Subject]bool{}, map[string]map[string]bool{}
 	f.make.dir.OnChange(func(sub view.Subject) { f.dirty[sub] = true })
 	index := f.s.deps.Index() // before the state is read: what it lacks is in the inbox
@@ -234,7 +239,7 @@ func (f *follower) refer(r record, by int) int {
 func (f *follower) version() *version {
 	return &version{
 		soa: f.make.soa(), serial: f.make.dir.Index(), names: f.make.names,
-		blocks: f.table.freeze(), records: f.records, journal: f.journal,
+		blocks: f.table.freeze(), records: f.records, journal: f.journal, rights: f.rights,
 	}
 }
 
@@ -248,6 +253,10 @@ func (s *Server) publish(v *version, changed bool) {
 		return
 	}
 	s.mu.Lock()
+	if v.rights != s.rights {
+		s.mu.Unlock()
+		return // it is made anew already
+	}
 	s.version = v
 	close(s.fresh)
 	s.fresh = make(chan struct{})
@@ -270,9 +279,9 @@ func (s *Server) current(ctx context.Context) *version {
 	want := s.deps.Index()
 	for {
 		s.mu.Lock()
-		v, fresh := s.version, s.fresh
+		v, fresh, none := s.version, s.fresh, s.rights.err != nil
 		s.mu.Unlock()
-		if v != nil && v.serial >= want {
+		if none || v != nil && v.serial >= want {
 			return v
 		}
 		select {

@@ -82,6 +82,10 @@ func (s *Server) Serve(ctx context.Context, c net.Conn, wire []byte, from netip.
 	case dns.CanonicalName(m.Question[0].Name) != v.names.domain || m.Question[0].Qclass != dns.ClassINET:
 		return out.fail(dns.RcodeNotAuth)
 	}
+	held, done := v.rights.while(ctx)
+	defer done()
+	defer context.AfterFunc(held, func() { _ = c.SetDeadline(time.Now()) })()
+	out.ctx = held
 	incremental, err := v.send(out)
 	log := s.deps.Logger.With(zap.Stringer("to", from), zap.Uint32("serial", v.soa.Serial), zap.Int("records", out.records))
 	switch {

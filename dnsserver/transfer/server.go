@@ -14,6 +14,7 @@ import (
 	"consul.internal/catalog"
 	"consul.internal/dnsserver/zone"
 	"consul.internal/internal/fault"
+	"consul.internal/view"
 )
 
 // Deps are what a Server works with.
@@ -26,6 +27,9 @@ type Deps struct {
 	// Index is that of the last batch that questions are answered from. Apply is called
 	// after it has grown, and the state has the batch before that.
 	Index func() uint64
+	// Guarded has the zone hold what may be seen alone (See), and nothing given away
+	// before that is known.
+	Guarded bool
 	// Dial reaches a secondary over UDP, from an address or, if that is not valid, any;
 	// nil is the network.
 	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
@@ -57,6 +61,7 @@ type Server struct {
 	cfg         Config
 	follows     *run // nil: the zone is not given away
 	in          inbox
+	rights      *rights
 	version     *version
 	fresh       chan struct{} // closed by the next version
 	secondaries []*secondary
@@ -80,6 +85,10 @@ func New(deps Deps) (*Server, error) {
 	}
 	s := &Server{deps: deps, limits: defaultLimits(), wake: make(chan struct{}, 1), fresh: make(chan struct{})}
 	s.turns = make(chan struct{}, s.limits.transfers)
+	s.rights = newRights(view.Sight{}, nil)
+	if deps.Guarded {
+		s.rights.err = view.ErrNoSight
+	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil
 }

@@ -39,10 +39,15 @@ type state struct {
 
 func newState(t *testing.T, cfg Config, change func(*Server)) *state {
 	t.Helper()
+	return newGuarded(t, cfg, false, change)
+}
+
+func newGuarded(t *testing.T, cfg Config, guarded bool, change func(*Server)) *state {
+	t.Helper()
 	st := &state{dir: view.NewDirectory()}
 	st.dir.SetReady()
 	s, err := New(Deps{
-		Logger: zap.NewNop(), Ready: func(context.Context) error { return nil }, Index: st.dir.Index, Whole: st.whole,
+		Logger: zap.NewNop(), Ready: func(context.Context) error { return nil }, Index: st.dir.Index, Whole: st.whole, Guarded: guarded,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 
 // built is the last issue whose parts are there; whatever belongs to it or to an
 // earlier one must pass.
-const built = "E"
+const built = "G"
 
 // later marks what no planned issue brings (the service mesh, peering).
 const later = "later"
@@ -53,7 +53,7 @@ func DNSOwner(f *DNSFile, c *DNSCase) string {
 	if slices.Contains(labels, "query") {
 		owner = latest(owner, "D")
 	}
-	if f.Name == "connect" && c.Kind != "better" && meshName(labels) {
+	if (f.Name == "connect" || strings.HasPrefix(f.Name, "acl-")) && c.Kind != "better" && meshName(labels) {
 		owner = later
 	}
 	if f.Name == "reload" && strings.HasSuffix(strings.ToLower(c.Query.Name), "example.com.") {

@@ -109,11 +109,14 @@ KIND is one of:
                  for services and checks of configuration files that name no token
 
     $ consul acl set-agent-token agent c4d0f8df-3aba-4ab6-a7a0-35b760dc29a1`).WithClient(true)
-	return c.Asking(func(client *api.Client) int {
-		args := c.Flags.Args()
+	c.Do = func(args []string) int {
 		const kindAndSecret = 2
 		if len(args) != kindAndSecret {
 			return c.Misused(fmt.Sprintf("It takes the kind of the token and its secret: %d arguments, not %d", kindAndSecret, len(args)))
+		}
+		client, ok := c.Open()
+		if !ok {
+			return 1
 		}
 		set := agentTokens(client.Agent())[args[0]]
 		if set == nil {
@@ -124,5 +127,6 @@ KIND is one of:
 		}
 		c.Say("ACL token %q set successfully", args[0])
 		return 0
-	})
+	}
+	return c
 }

@@ -51,7 +51,7 @@ func agent(t *testing.T, secret string) string {
 	}, server.Deps{Store: st, Log: log})
 	s.BootstrapACL(t.Context())
 	web := httpapi.DefaultConfig()
-	web.Datacenter, web.NodeName, web.ACLs = "dc1", "node-a", true
+	web.Datacenter, web.NodeName, web.ACLs, web.ACLDefaultPolicy = "dc1", "node-a", true, "allow"
 	h, err := httpapi.New(web, httpapi.Deps{Caller: s, Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -221,4 +221,77 @@ func TestTokens(t *testing.T) {
 	run(1, "token", "delete", "-accessor-id", id)
 	run(1, "token", "delete")
 	run(1, "role", "update", "-name", "r", "-node-identity", "n")
+}
+
+// A token is changed by adding to what it has, and shown with all that it gives.
+func TestTokenAppend(t *testing.T) {
+	t.Setenv("CONSUL_HTTP_ADDR", agent(t, ""))
+	run := func(want int, args ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		if code := access.Commands().Run(&command.App{In: strings.NewReader(""), Out: &out, Err: &out}, "test", append([]string{"acl"}, args...)); code != want {
+			t.Fatalf("%v: exit %d: %s", args, code, out.String())
+		}
+		return out.String()
+	}
+	field := func(out, name string) string {
+		t.Helper()
+		m := regexp.MustCompile(`\b` + name + `:\s+(\S+)`).FindStringSubmatch(out)
+		if m == nil {
+			t.Fatalf("no %s in %s", name, out)
+		}
+		return m[1]
+	}
+	t.Setenv("CONSUL_HTTP_TOKEN", field(run(0, "bootstrap"), "SecretID"))
+	ids := map[string]string{}
+	for _, name := range []string{"p1", "p2", "p3"} {
+		ids[name] = field(run(0, "policy", "create", "-name", name, "-description", "about "+name, "-rules", `key_prefix "`+name+`/" { policy = "read" }`), "ID")
+	}
+	for _, name := range []string{"r1", "r2"} {
+		ids[name] = field(run(0, "role", "create", "-name", name, "-policy-name", "p3", "-service-identity", "in-"+name), "ID")
+	}
+	made := run(0, "token", "create", "-policy-name", "p1", "-role-name", "r1", "-service-identity", "web", "-node-identity", "n1:dc1", "-meta")
+	id := field(made, "AccessorID")
+	if field(made, "Create Index") == "0" || field(made, "Hash") == "" {
+		t.Errorf("made: %s", made)
+	}
+	for _, c := range []struct {
+		args []string
+		has  []string // all that it has then
+	}{
+		{[]string{"-description", "d"}, []string{"- p1", "- r1", "web (", "n1 ("}},
+		{[]string{"-append-policy-id", ids["p2"][:13]}, []string{"- p1", "- p2", "- r1", "web (", "n1 ("}},
+		{[]string{"-append-policy-name", "p3", "-append-policy-name", "p1"}, []string{"- p1", "- p2", "- p3", "- r1", "web (", "n1 ("}},
+		{[]string{"-policy-id", ids["p2"]}, []string{"- p2", "- r1", "web (", "n1 ("}},
+		{[]string{"-append-role-id", ids["r2"], "-append-role-name", "r1"}, []string{"- p2", "- r1", "- r2", "web (", "n1 ("}},
+		{[]string{"-append-service-identity", "db:dc1", "-append-node-identity", "n2:dc2"}, []string{"- p2", "- r1", "- r2", "web (", "db (Datacenters: dc1)", "n1 (", "n2 (Datacenter: dc2)"}},
+		{[]string{"-service-identity", "api", "-merge-service-identities", "-node-identity", "n3:dc1"}, []string{"- p2", "- r1", "- r2", "web (", "db (", "api (", "n3 ("}},
+		{[]string{"-templated-policy", "builtin/service", "-var", "name:web"}, []string{"- p2", "- r1", "- r2", "web (", "db (", "api (", "n3 (", "builtin/service (Name: web)"}},
+		{[]string{"-append-templated-policy", "builtin/dns"}, []string{"- p2", "- r1", "- r2", "web (", "db (", "api (", "n3 (", "builtin/service (Name: web)", "builtin/dns"}},
+		{[]string{"-replace-templated-policy", "builtin/dns", "-role-id", ids["r2"][:13]}, []string{"- p2", "- r2", "web (", "db (", "api (", "n3 (", "builtin/dns"}},
+	} {
+		out := run(0, append([]string{"token", "update", "-id", id[:8]}, c.args...)...)
+		if n := strings.Count(out, "\n   "); n != len(c.has) || slices.ContainsFunc(c.has, func(want string) bool { return !strings.Contains(out, want) }) {
+			t.Errorf("%v: want %q in\n%s", c.args, c.has, out)
+		}
+	}
+	run(1, "token", "update", "-id", id, "-templated-policy", "builtin/dns", "-append-templated-policy", "builtin/dns")
+	run(1, "token", "update", "-id", id, "-append-policy-id", "zz")
+	run(1, "token", "update", "-id", id, "-append-node-identity", "n")
+
+	all := run(0, "token", "read", "-id", id, "-expanded")
+	for _, want := range []string{"Policy Name: p2", "about p2", `key_prefix "p2/"`, "Role Name: r2", "Policy Name: p3", `key_prefix "p3/"`, "in-r2 (Datacenters: all)", "api (", "Default Policy: allow"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "p1/") || strings.Contains(all, "Role Name: r1") {
+		t.Errorf("it shows what the token does not have:\n%s", all)
+	}
+	if out := run(0, "token", "read", "-self", "-expanded", "-format", "json"); !strings.Contains(out, `"ExpandedPolicies"`) || !json.Valid([]byte(out)) {
+		t.Errorf("own token as JSON: %s", out)
+	}
+	if out := run(0, "token", "update", "-id", "anonymous", "-policy-name", "p1"); field(out, "AccessorID") != "00000000-0000-0000-0000-000000000002" {
+		t.Errorf("anonymous: %s", out)
+	}
 }

@@ -31,11 +31,14 @@ func roleCreate(a *command.App) *command.Command {
 			c.Fail("Cannot create a role without specifying -policy-name, -policy-id, -service-identity, -node-identity, or -templated-policy at least once")
 			return 1
 		}
-		r, err := g.role()
+		t, err := g.given(client, c)
 		if err != nil {
 			return failed(c, "Failed to create new role", err)
 		}
-		r.Name, r.Description = *name, *description
+		r := &api.ACLRole{
+			Name: *name, Description: *description, Policies: t.Policies, ServiceIdentities: t.ServiceIdentities,
+			NodeIdentities: t.NodeIdentities, TemplatedPolicies: t.TemplatedPolicies,
+		}
 		made, _, err := client.ACL().RoleCreate(r, c.Write())
 		if err != nil {
 			return failed(c, "Failed to create new role", err)
@@ -117,7 +120,7 @@ func roleUpdate(a *command.App) *command.Command {
 		replace = c.Flags.Bool("no-merge", false, "What the flags give takes the place of what it has.")
 		g, f = withGrants(c, false), withForm(c)
 	}, func(c *command.Command, client *api.Client, r *api.ACLRole) int {
-		more, err := g.role()
+		more, err := g.given(client, c)
 		if err != nil {
 			return failed(c, "Error updating role", err)
 		}

@@ -61,19 +61,19 @@ func templatePreview(a *command.App) *command.Command {
 
     $ consul acl templated-policy preview -name builtin/service -var name:web`).WithClient(true)
 	name := c.Flags.String("name", "", "Name of the templated policy.")
-	g := new(grants)
-	c.Flags.Var(&g.variables, "var", "NAME:VALUE of a variable.")
+	g := &grants{variables: new(command.List)}
+	c.Flags.Var(g.variables, "var", "NAME:VALUE of a variable.")
 	f := withForm(c)
 	return c.Asking(func(client *api.Client) int {
 		if *name == "" {
 			return c.Misused("Cannot preview a templated policy without specifying -name")
 		}
 		g.templates = command.List{*name}
-		r, err := g.role()
+		t, err := g.template()
 		if err != nil {
 			return failed(c, "Failed to generate the templated policy preview", err)
 		}
-		p, _, err := client.ACL().TemplatedPolicyPreview(r.TemplatedPolicies[0], c.Write())
+		p, _, err := client.ACL().TemplatedPolicyPreview(t, c.Write())
 		if err != nil {
 			return failed(c, "Failed to generate the templated policy preview", err)
 		}

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/hashicorp/consul/api"
@@ -8,17 +9,34 @@ import (
 	"consul.internal/cmd/consul/command"
 )
 
-func sayToken(c *command.Command, t *api.ACLToken) func() {
+// anonymous is what the token of who brings none is called instead of its accessor.
+const (
+	anonymous         = "anonymous"
+	anonymousAccessor = "00000000-0000-0000-0000-000000000002"
+)
+
+func withMeta(c *command.Command) *bool {
+	return c.Flags.Bool("meta", false, "Print the hash and the indexes too.")
+}
+
+func sayToken(c *command.Command, t *api.ACLToken, meta bool) func() {
 	return func() {
-		c.Say("AccessorID:       %s\nSecretID:         %s\nDescription:      %s\nLocal:            %t", t.AccessorID, t.SecretID, t.Description, t.Local)
-		if t.AuthMethod != "" {
-			c.Say("Auth Method:      %s (Namespace: %s)", t.AuthMethod, t.AuthMethodNamespace)
-		}
-		c.Say("Create Time:      %v", t.CreateTime)
-		if t.ExpirationTime != nil {
-			c.Say("Expiration Time:  %v", *t.ExpirationTime)
-		}
+		sayTokenHead(c, t, meta)
 		sayGrants(c, "", t.Policies, t.Roles, &api.ACLRole{ServiceIdentities: t.ServiceIdentities, NodeIdentities: t.NodeIdentities, TemplatedPolicies: t.TemplatedPolicies})
+	}
+}
+
+func sayTokenHead(c *command.Command, t *api.ACLToken, meta bool) {
+	c.Say("AccessorID:       %s\nSecretID:         %s\nDescription:      %s\nLocal:            %t", t.AccessorID, t.SecretID, t.Description, t.Local)
+	if t.AuthMethod != "" {
+		c.Say("Auth Method:      %s (Namespace: %s)", t.AuthMethod, t.AuthMethodNamespace)
+	}
+	c.Say("Create Time:      %v", t.CreateTime)
+	if t.ExpirationTime != nil {
+		c.Say("Expiration Time:  %v", *t.ExpirationTime)
+	}
+	if meta {
+		c.Say("Hash:             %x\nCreate Index:     %d\nModify Index:     %d", t.Hash, t.CreateIndex, t.ModifyIndex)
 	}
 }
 
@@ -31,7 +49,7 @@ func bootstrapCommand(a *command.App) *command.Command {
 		if err != nil {
 			return failed(c, "Failed ACL bootstrapping", err)
 		}
-		return f.print(t, sayToken(c, t))
+		return f.print(t, sayToken(c, t, false))
 	})
 }
 
@@ -46,25 +64,25 @@ func tokenCreate(a *command.App) *command.Command {
 	c.Flags.StringVar(&t.Description, "description", "", "What it is for.")
 	c.Flags.BoolVar(&t.Local, "local", false, "It holds in this datacenter only.")
 	ttl := c.Flags.Duration("expires-ttl", 0, "It ends after this time, such as 8h.")
-	g, f := withGrants(c, true), withForm(c)
+	g, meta, f := withGrants(c, true), withMeta(c), withForm(c)
 	return c.Asking(func(client *api.Client) int {
-		r, err := g.role()
+		r, err := g.given(client, c)
 		if err != nil {
 			return failed(c, "Failed to create new token", err)
 		}
-		t.Policies, t.Roles, t.ExpirationTTL = r.Policies, g.roles(), *ttl
-		t.ServiceIdentities, t.NodeIdentities, t.TemplatedPolicies = r.ServiceIdentities, r.NodeIdentities, r.TemplatedPolicies
+		replaceGrants(t, r)
+		t.ExpirationTTL = *ttl
 		made, _, err := client.ACL().TokenCreate(t, c.Write())
 		if err != nil {
 			return failed(c, "Failed to create new token", err)
 		}
-		return f.print(made, sayToken(c, made))
+		return f.print(made, sayToken(c, made, *meta))
 	})
 }
 
 // onToken makes a command about one token.
 func onToken(a *command.App, verb, what string, flags func(*command.Command), do func(*command.Command, *api.Client, string) int) *command.Command {
-	c := a.New("consul acl token "+verb+" [options]", what, what+".\nIt is named by -accessor-id, of which the beginning suffices.").WithClient(true)
+	c := a.New("consul acl token "+verb+" [options]", what, what+".\nIt is named by -accessor-id, of which the beginning suffices; anonymous is the\ntoken of who brings none.").WithClient(true)
 	id := c.Flags.String("accessor-id", "", "Accessor of the token, or how it begins.")
 	c.Flags.StringVar(id, "id", "", "Older name of -accessor-id.")
 	self := new(bool)
@@ -82,8 +100,10 @@ func onToken(a *command.App, verb, what string, flags func(*command.Command), do
 			return c.Misused("Must specify the -accessor-id parameter")
 		}
 		of := *id
-		const whole = 36 // characters of an accessor
-		if len(of) < whole {
+		if of == anonymous {
+			of = anonymousAccessor
+		}
+		if len(of) < wholeID {
 			all, _, err := client.ACL().TokenList(c.Query())
 			if err == nil {
 				of, err = byPrefix("token", of, all, func(t *api.ACLTokenListEntry) string { return t.AccessorID })
@@ -98,20 +118,30 @@ func onToken(a *command.App, verb, what string, flags func(*command.Command), do
 
 func tokenRead(a *command.App) *command.Command {
 	var f form
-	return onToken(a, "read", "Shows a token", func(c *command.Command) { f = withForm(c) },
-		func(c *command.Command, client *api.Client, id string) int {
-			var t *api.ACLToken
-			var err error
-			if id == "" {
-				t, _, err = client.ACL().TokenReadSelf(c.Query())
-			} else {
-				t, _, err = client.ACL().TokenRead(id, c.Query())
-			}
+	var meta, expanded *bool
+	return onToken(a, "read", "Shows a token", func(c *command.Command) {
+		expanded = c.Flags.Bool("expanded", false, "Show the policies and roles that it links to, too.")
+		meta, f = withMeta(c), withForm(c)
+	}, func(c *command.Command, client *api.Client, id string) int {
+		if *expanded {
+			x, _, err := client.ACL().TokenReadExpanded(cmp.Or(id, "self"), c.Query())
 			if err != nil {
 				return failed(c, fmt.Sprintf("Error reading token %q", id), err)
 			}
-			return f.print(t, sayToken(c, t))
-		})
+			return f.print(x, sayExpanded(c, x, *meta))
+		}
+		var t *api.ACLToken
+		var err error
+		if id == "" {
+			t, _, err = client.ACL().TokenReadSelf(c.Query())
+		} else {
+			t, _, err = client.ACL().TokenRead(id, c.Query())
+		}
+		if err != nil {
+			return failed(c, fmt.Sprintf("Error reading token %q", id), err)
+		}
+		return f.print(t, sayToken(c, t, *meta))
+	})
 }
 
 func tokenDelete(a *command.App) *command.Command {
@@ -126,9 +156,11 @@ func tokenDelete(a *command.App) *command.Command {
 
 func tokenClone(a *command.App) *command.Command {
 	var f form
+	var meta *bool
 	var description *string
 	return onToken(a, "clone", "Makes a token like another", func(c *command.Command) {
-		description, f = c.Flags.String("description", "", "What it is for; without one, as the other."), withForm(c)
+		description = c.Flags.String("description", "", "What it is for; without one, as the other.")
+		meta, f = withMeta(c), withForm(c)
 	}, func(c *command.Command, client *api.Client, id string) int {
 		t, _, err := client.ACL().TokenClone(id, *description, c.Write())
 		if err != nil {
@@ -136,56 +168,14 @@ func tokenClone(a *command.App) *command.Command {
 		}
 		return f.print(t, func() {
 			c.Say("Token cloned successfully.")
-			sayToken(c, t)()
+			sayToken(c, t, *meta)()
 		})
-	})
-}
-
-func tokenUpdate(a *command.App) *command.Command {
-	var f form
-	var g *grants
-	var description *string
-	return onToken(a, "update", "Changes a token, by kinds of grants", func(c *command.Command) {
-		description = c.Flags.String("description", "", "What it is for.")
-		g, f = withGrants(c, true), withForm(c)
-	}, func(c *command.Command, client *api.Client, id string) int {
-		t, _, err := client.ACL().TokenRead(id, c.Query())
-		if err != nil {
-			return failed(c, "Error when retrieving current token", err)
-		}
-		r, err := g.role()
-		if err != nil {
-			return failed(c, "Failed to update token", err)
-		}
-		if *description != "" {
-			t.Description = *description
-		}
-		if len(r.Policies) > 0 {
-			t.Policies = r.Policies
-		}
-		if roles := g.roles(); len(roles) > 0 {
-			t.Roles = roles
-		}
-		if len(r.ServiceIdentities) > 0 {
-			t.ServiceIdentities = r.ServiceIdentities
-		}
-		if len(r.NodeIdentities) > 0 {
-			t.NodeIdentities = r.NodeIdentities
-		}
-		if len(r.TemplatedPolicies) > 0 {
-			t.TemplatedPolicies = r.TemplatedPolicies
-		}
-		changed, _, err := client.ACL().TokenUpdate(t, c.Write())
-		if err != nil {
-			return failed(c, fmt.Sprintf("Failed to update token %s", id), err)
-		}
-		return f.print(changed, sayToken(c, changed))
 	})
 }
 
 func tokenList(a *command.App) *command.Command {
 	c := a.New("consul acl token list [options]", "Lists tokens", "Lists all tokens.").WithClient(true)
-	f := withForm(c)
+	meta, f := withMeta(c), withForm(c)
 	return c.Asking(func(client *api.Client) int {
 		all, _, err := client.ACL().TokenList(c.Query())
 		if err != nil {
@@ -198,7 +188,8 @@ func tokenList(a *command.App) *command.Command {
 				}
 				sayToken(c, &api.ACLToken{AccessorID: t.AccessorID, SecretID: t.SecretID, Description: t.Description, Local: t.Local,
 					AuthMethod: t.AuthMethod, CreateTime: t.CreateTime, ExpirationTime: t.ExpirationTime, Policies: t.Policies, Roles: t.Roles,
-					ServiceIdentities: t.ServiceIdentities, NodeIdentities: t.NodeIdentities, TemplatedPolicies: t.TemplatedPolicies})()
+					ServiceIdentities: t.ServiceIdentities, NodeIdentities: t.NodeIdentities, TemplatedPolicies: t.TemplatedPolicies,
+					Hash: t.Hash, CreateIndex: t.CreateIndex, ModifyIndex: t.ModifyIndex}, *meta)()
 			}
 		})
 	})
