@@ -88,6 +88,11 @@ func (s agentAPI) serviceRegister(_ http.ResponseWriter, r *http.Request) (any, 
 	if err := s.guard().mayWriteService(r, cmp.Or(def.ID, def.Name), def.Name); err != nil {
 		return nil, err
 	}
+	for _, id := range def.CheckIDs() { // which may be another service's now, or the node's
+		if err := s.guard().mayWriteCheck(r, id); err != nil {
+			return nil, err
+		}
+	}
 	return nil, s.deps.Local.RegisterService(def, agent.RegisterOptions{ReplaceExistingChecks: replace})
 }
 

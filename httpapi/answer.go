@@ -51,7 +51,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, v any) {
 		_ = z.Close()
 		return
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if len(body) > lengthKnown {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }

@@ -15,7 +15,8 @@ import (
 func dialog(t *testing.T, caller *fakeCaller) net.Conn {
 	t.Helper()
 	client, server := net.Pipe()
-	srv := newTestServer(t, caller, nil).newHTTP(t.Context(), headerTimeout)
+	s := newTestServer(t, caller, nil)
+	srv := s.newHTTP(t.Context(), s.Handler(), headerTimeout)
 	l := &single{conn: server, closed: make(chan struct{})}
 	done := make(chan struct{})
 	go func() {

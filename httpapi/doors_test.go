@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -112,6 +113,38 @@ func TestStrangersPages(t *testing.T) {
 	}
 	if status, text := raw(t, "tcp", addr, "GET /v1/catalog/nodes HTTP/1.1\r\nHost: evil.example:8500\r\n\r\n"); status != 200 {
 		t.Errorf("after a reload: %d %s", status, text)
+	}
+}
+
+// TestReloadKeepsTheStart: what the doors were made of at the start is not half changed.
+func TestReloadKeepsTheStart(t *testing.T) {
+	s := newTestServer(t, &fakeCaller{}, func(c *Config) { c.ACLs, c.ACLDefaultPolicy = true, "deny" })
+	h := s.Handler()
+	get := func(path string) *http.Response {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		return w.Result()
+	}
+	cfg := DefaultConfig()
+	cfg.UI, cfg.Pages.Path = true, "/other/"
+	cfg.ResponseHeaders = map[string]string{"X-New": "yes"}
+	if err := s.Reload(cfg); err != nil {
+		t.Fatal(err)
+	}
+	root := get("/")
+	if root.StatusCode != http.StatusOK || root.Header.Get("X-New") != "yes" {
+		t.Errorf("/ leads to pages that are not there: %d %v", root.StatusCode, root.Header)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	if at := s.config().Pages.At(); at != "/ui/" || s.tokenOf(r) != "" {
+		t.Errorf("cookies of %s are looked for", at)
+	}
+	leader := get("/v1/status/leader")
+	if got := leader.Header.Get("X-Consul-Default-Acl-Policy"); got != "deny" {
+		t.Errorf("the default policy is %q", got)
+	}
+	if self := get("/v1/acl/token/self"); self.StatusCode == http.StatusUnauthorized {
+		t.Errorf("access control is told to be off: %s", text(t, self))
 	}
 }
 

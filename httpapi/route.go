@@ -33,7 +33,7 @@ func (s *Server) aclPolicy() string { return cmp.Or(s.config().ACLDefaultPolicy,
 // Handler is the whole edge as one http.Handler.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, rt := range slices.Concat(s.routes(), s.pages()) {
+	for _, rt := range s.Routes() {
 		h := s.measured(rt, s.wrap(rt))
 		pattern := rt.Path
 		if strings.HasSuffix(pattern, "/") {
@@ -41,7 +41,6 @@ func (s *Server) Handler() http.Handler {
 		}
 		mux.Handle(pattern, h)
 	}
-	s.debugRoutes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/":

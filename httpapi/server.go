@@ -114,7 +114,8 @@ func (s *Server) Open(ctx context.Context) error {
 	for _, l := range listeners {
 		s.addrs = append(s.addrs, l.Addr())
 	}
-	plain, secure := s.newHTTP(ctx, headerTimeout), s.newHTTP(ctx, cmp.Or(cfg.HandshakeTimeout, headerTimeout))
+	handler := s.Handler()
+	plain, secure := s.newHTTP(ctx, handler, headerTimeout), s.newHTTP(ctx, handler, cmp.Or(cfg.HandshakeTimeout, headerTimeout))
 	s.http = []*http.Server{plain, secure}
 	for i, l := range listeners {
 		on := plain
@@ -133,9 +134,9 @@ func (s *Server) Open(ctx context.Context) error {
 
 // newHTTP makes a server for one kind of door. begin is the longest that a client
 // may take until its first header is there, a TLS handshake included.
-func (s *Server) newHTTP(ctx context.Context, begin time.Duration) *http.Server {
+func (s *Server) newHTTP(ctx context.Context, handler http.Handler, begin time.Duration) *http.Server {
 	return &http.Server{
-		Handler:           s.Handler(),
+		Handler:           handler,
 		ReadHeaderTimeout: begin,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    cmp.Or(s.config().MaxHeaderBytes, maxHeader),
@@ -186,11 +187,15 @@ func listen(ctx context.Context, cfg *Config) (listeners []net.Listener, err err
 // Addrs are the addresses that the server listens on.
 func (s *Server) Addrs() []net.Addr { return slices.Clone(s.addrs) }
 
-// Reload takes over what may change while the server runs.
+// Reload takes over what may change while the server runs. What its routes are made
+// of, and whether access is controlled, stays as it was at the start.
 func (s *Server) Reload(cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	start := s.config()
+	cfg.UI, cfg.Pages, cfg.EnableDebug = start.UI, start.Pages, start.EnableDebug
+	cfg.ACLs, cfg.ACLDefaultPolicy, cfg.ACLDownPolicy = start.ACLs, start.ACLDefaultPolicy, start.ACLDownPolicy
 	s.cfg.Store(&cfg)
 	s.door.SetLimits(doorLimits(&cfg))
 	return nil

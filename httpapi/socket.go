@@ -52,6 +52,9 @@ func (k *Socket) clear() error {
 	if err == nil {
 		return errors.Join(fmt.Errorf("%s: %w", k.Path, syscall.EADDRINUSE), c.Close())
 	}
+	if !errors.Is(err, syscall.ECONNREFUSED) { // such as EAGAIN, where the one who listens is behind
+		return fmt.Errorf("%s is in the way, and whether somebody listens on it cannot be told: %w", k.Path, err)
+	}
 	return os.Remove(k.Path)
 }
 

@@ -2,12 +2,14 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -68,5 +70,32 @@ func TestUnixSocket(t *testing.T) {
 			t.Errorf("%+v was accepted", k)
 			_ = l.Close() // the failure is reported above
 		}
+	}
+}
+
+// A socket whose owner has no time for more connections is left to it.
+func TestSocketOfABusyProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "http.sock")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for { // until nobody else is let in, which is soon: the queue has no place
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			break
+		}
+		defer c.Close()
+	}
+	k := Socket{Path: path}
+	if l, err := k.listen(t.Context()); err == nil || !strings.Contains(err.Error(), "in the way") {
+		t.Errorf("a living process's socket was taken: %v, %v", l, err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("it is gone: %v", err)
 	}
 }

@@ -217,8 +217,8 @@ func (a olders) olderDestroy(_ http.ResponseWriter, r *http.Request) (any, error
 		return nil, err
 	}
 	if was == nil { // it is not there any more; who may not destroy is told so all the same
-		_, err := rpc.Call(r.Context(), a.Caller, rpc.ACLPermitted, &rpc.ACLPermittedRequest{Target: edge.Target(r), Resource: acl.ACL, Access: acl.Write})
-		return err == nil, edge.Remote(err)
+		err := a.may(r, acl.Write)
+		return err == nil, err
 	}
 	if _, err := a.remove(r, rpc.ACLTokenDelete, was.Token.AccessorID); err != nil {
 		return nil, err
@@ -240,6 +240,9 @@ func (a olders) olderInfo(_ http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 func (a olders) olderList(w http.ResponseWriter, r *http.Request) (any, error) {
+	if err := a.may(r, acl.Write); err != nil { // it took a management token
+		return nil, err
+	}
 	policies, err := rpc.Call(r.Context(), a.Caller, rpc.ACLPolicyList, &rpc.ACLListRequest{ReadOptions: rpc.ReadOptions{Target: edge.Target(r)}})
 	if err != nil {
 		return nil, failed(err)

@@ -94,9 +94,11 @@ func (a handlers) policy(w http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 // permitted makes sure that the request's token may read ACLs.
-func (a handlers) permitted(r *http.Request) error {
+func (a handlers) permitted(r *http.Request) error { return a.may(r, acl.Read) }
+
+func (a handlers) may(r *http.Request, want acl.Access) error {
 	_, err := rpc.Call(r.Context(), a.Caller, rpc.ACLPermitted, &rpc.ACLPermittedRequest{
-		Target: edge.Target(r), Resource: acl.ACL, Access: acl.Read,
+		Target: edge.Target(r), Resource: acl.ACL, Access: want,
 	})
 	return edge.Remote(err)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -14,24 +15,35 @@ import (
 	"consul.internal/rpc"
 )
 
-// Has reports whether a request has a parameter. Where it surely has not, nothing is
-// parsed, which costs more than all else that is done for a small answer.
+// Has reports whether a request has a parameter.
 func Has(r *http.Request, name string) bool {
-	return maybe(r, name) && r.URL.Query().Has(name)
+	_, ok := parameter(r, name)
+	return ok
 }
 
-// Parameter is a request's parameter, "" if it has none: see Has.
+// Parameter is a request's parameter, "" if it has none.
 func Parameter(r *http.Request, name string) string {
-	if !maybe(r, name) {
-		return ""
-	}
-	return r.URL.Query().Get(name)
+	v, _ := parameter(r, name)
+	return v
 }
 
-// maybe is false if a request surely has no such parameter: a name may be written
-// with escapes.
-func maybe(r *http.Request, name string) bool {
-	return strings.Contains(r.URL.RawQuery, name) || strings.Contains(r.URL.RawQuery, "%")
+// parameter is what url.URL.Query would find first. It makes no table of all of
+// them: that costs more than all else that is done for a small answer, and each
+// blocked query would hold one.
+func parameter(r *http.Request, name string) (string, bool) {
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if pair == "" || strings.Contains(pair, ";") {
+			continue // broken pairs do not count
+		}
+		k, v, _ := strings.Cut(pair, "=")
+		if k, err := url.QueryUnescape(k); err != nil || k != name {
+			continue
+		}
+		if v, err := url.QueryUnescape(v); err == nil {
+			return v, true
+		}
+	}
+	return "", false
 }
 
 // OwnToken is the secret that a request brings: parameter, header, or bearer.
@@ -55,36 +67,36 @@ func Target(r *http.Request) rpc.Target {
 
 // ReadOptions takes from a request what every read understands.
 func (b *Base) ReadOptions(r *http.Request) (rpc.ReadOptions, error) {
-	cfg, q := b.Settings(), r.URL.Query()
-	opts := rpc.ReadOptions{Target: Target(r), Filter: q.Get("filter"), Near: q.Get("near"), Cached: q.Has("cached")}
+	cfg := b.Settings()
+	opts := rpc.ReadOptions{Target: Target(r), Filter: Parameter(r, "filter"), Near: Parameter(r, "near"), Cached: Has(r, "cached")}
 	if opts.Near == "_agent" {
 		opts.Near = cfg.NodeName
 		if opts.Datacenter != "" && opts.Datacenter != cfg.Datacenter {
 			opts.Near = "" // another datacenter does not know this agent, or knows another of its name
 		}
 	}
-	stale, consistent := q.Has("stale"), q.Has("consistent")
+	stale, consistent := Has(r, "stale"), Has(r, "consistent")
 	switch {
 	case stale && consistent:
 		return opts, BadRequest("Cannot specify ?stale with ?consistent, conflicting semantics.")
 	case stale:
 		opts.Consistency = rpc.Stale
 	case consistent:
-		if q.Has("cached") {
+		if opts.Cached {
 			return opts, BadRequest("Cannot specify ?consistent with ?cached, conflicting semantics.")
 		}
 		opts.Consistency = rpc.Consistent
 	case cfg.DiscoveryMaxStale > 0:
 		opts.Consistency, opts.MaxStale = rpc.Stale, cfg.DiscoveryMaxStale
 	}
-	if v := q.Get("max_stale"); v != "" {
+	if v := Parameter(r, "max_stale"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil || d < 0 {
 			return opts, BadRequest("Invalid max_stale value " + strconv.Quote(v))
 		}
 		opts.Consistency, opts.MaxStale = rpc.Stale, d
 	}
-	if v := q.Get("index"); v != "" {
+	if v := Parameter(r, "index"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 64)
 		if err != nil {
 			return opts, BadRequest("Invalid index")
@@ -92,7 +104,7 @@ func (b *Base) ReadOptions(r *http.Request) (rpc.ReadOptions, error) {
 		opts.MinIndex = n
 	}
 	opts.MaxWait = cfg.DefaultQueryTime
-	if v := q.Get("wait"); v != "" {
+	if v := Parameter(r, "wait"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil {
 			return opts, BadRequest("Invalid wait time")
@@ -101,7 +113,10 @@ func (b *Base) ReadOptions(r *http.Request) (rpc.ReadOptions, error) {
 		opts.MaxWait = max(d, time.Nanosecond)
 	}
 	opts.MaxWait = min(opts.MaxWait, cfg.MaxQueryTime)
-	for _, pair := range q["node-meta"] {
+	if !Has(r, "node-meta") {
+		return opts, nil
+	}
+	for _, pair := range r.URL.Query()["node-meta"] {
 		k, v, _ := strings.Cut(pair, ":")
 		if opts.NodeMeta == nil {
 			opts.NodeMeta = map[string]string{}

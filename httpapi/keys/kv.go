@@ -15,33 +15,33 @@ type keyAPI struct{ *edge.Base }
 
 // serve begins with what holds for all methods: a key, unless the whole tree is meant.
 func (s keyAPI) serve(w http.ResponseWriter, r *http.Request) (any, error) {
-	key, q := r.PathValue("item"), r.URL.Query()
-	many := q.Has("recurse") || r.Method == http.MethodGet && q.Has("keys")
+	key := r.PathValue("item")
+	many := edge.Has(r, "recurse") || r.Method == http.MethodGet && edge.Has(r, "keys")
 	if key == "" && (!many || r.Method == http.MethodPut) {
 		return nil, edge.BadRequest("Missing key name")
 	}
 	switch r.Method {
 	case http.MethodPut:
-		return s.put(r, key, q)
+		return s.put(r, key, r.URL.Query())
 	case http.MethodDelete:
-		return s.delete(r, key, q)
+		return s.delete(r, key, r.URL.Query())
 	default:
-		return s.get(w, r, key, q)
+		return s.get(w, r, key)
 	}
 }
 
 func entriesMeta(o *rpc.EntriesReply) *rpc.ReadMeta { return &o.ReadMeta }
 
-func (s keyAPI) get(w http.ResponseWriter, r *http.Request, key string, q url.Values) (any, error) {
+func (s keyAPI) get(w http.ResponseWriter, r *http.Request, key string) (any, error) {
 	opts, err := s.ReadOptions(r)
 	if err != nil {
 		return nil, err
 	}
-	if q.Has("keys") {
-		return s.names(w, r, &rpc.KeyListRequest{ReadOptions: opts, Prefix: key, Separator: q.Get("separator")})
+	if edge.Has(r, "keys") {
+		return s.names(w, r, &rpc.KeyListRequest{ReadOptions: opts, Prefix: key, Separator: edge.Parameter(r, "separator")})
 	}
 	var out *rpc.EntriesReply
-	if q.Has("recurse") {
+	if edge.Has(r, "recurse") {
 		out, err = read(s.Base, w, r, rpc.KeyList, &rpc.KeyListRequest{ReadOptions: opts, Prefix: key}, entriesMeta)
 	} else {
 		out, err = read(s.Base, w, r, rpc.KeyGet, &rpc.KeyGetRequest{ReadOptions: opts, Key: key}, entriesMeta)
@@ -52,7 +52,7 @@ func (s keyAPI) get(w http.ResponseWriter, r *http.Request, key string, q url.Va
 	if len(out.Entries) == 0 {
 		return missing(w)
 	}
-	if q.Has("raw") && !q.Has("recurse") {
+	if edge.Has(r, "raw") && !edge.Has(r, "recurse") {
 		h := w.Header()
 		h.Set("Content-Type", "text/plain")
 		h.Set("Content-Security-Policy", "sandbox") // a value is nobody's page

@@ -36,8 +36,6 @@ func Routes(dns Server) []edge.Route {
 	a := handlers{dns}
 	return []edge.Route{
 		edge.On(QueryPath, a.query, http.MethodGet, http.MethodPost),
-		edge.Get("/v1/internal/dns/explain", a.explain),
-		edge.Get("/v1/internal/dns/explain/", a.explain),
 	}
 }
 
@@ -113,6 +111,10 @@ func bounded(msg []byte) ([]byte, error) {
 	}
 	return msg, nil
 }
+
+// Explain tells how a name is answered. It shows what the agent knows, beyond what
+// DNS gives out, so that who may know is for the caller to say.
+func Explain(dns Server) edge.Handler { return handlers{dns}.explain }
 
 // explain tells how a name, with its type after a slash or by parameters, is answered.
 func (a handlers) explain(_ http.ResponseWriter, r *http.Request) (any, error) {

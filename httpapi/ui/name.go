@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"consul.internal/acl"
 	"consul.internal/dnsserver"
 )
 
@@ -31,6 +32,10 @@ func names(c *call, pg *page) error {
 	if d.Name == "" || d.Off {
 		pg.still = true
 		return nil
+	}
+	// As /v1/internal/dns/explain: it shows what the agent knows, not what the token may see.
+	if err := c.Need(c.r, acl.Agent, c.Settings().NodeName, acl.Read); err != nil {
+		return err
 	}
 	from := netip.AddrFrom4([4]byte{127, 0, 0, 1}) // who comes over a unix socket is here
 	if at, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
