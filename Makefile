@@ -36,7 +36,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 REF       ?= HEAD
 
-.PHONY: help build man demo packages test-packages run docs test test-docs test-cluster torture test-large test-hostile interop interop-prometheus interop-keys interop-dns interop-ui conformance race cover fuzz bench bench-dns bench-compare vulnerabilities lint fix check install uninstall clean
+.PHONY: help build man demo packages test-packages run docs test test-docs test-cluster torture test-large test-hostile interop interop-prometheus interop-keys interop-dns interop-metrics interop-ui conformance race cover fuzz bench bench-dns bench-compare vulnerabilities lint fix check install uninstall clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,8 +59,8 @@ test-packages: build ## install, run, upgrade and purge the package in a Debian 
 man: build ## write manual pages and completions for shells into build/manual
 	$(BINARY) manual $(BUILD)/manual
 
-docs: ## write the reference pages in docs/reference out of the code
-	$(GO) test -count=1 -run '^TestReference$$' ./cmd/consul -args -write
+docs: ## write the reference pages in docs/reference and the tables of docs/metrics.md out of the code
+	$(GO) test -count=1 -run '^TestReference$$' ./cmd/consul ./internal/metrics -args -write
 
 test: ## run all tests; the documents' commands and the recorded cases print their counts at the end
 	$(GO) test -skip '^Test(RecordedBehaviour|Pages)$$' ./...
@@ -68,12 +68,15 @@ test: ## run all tests; the documents' commands and the recorded cases print the
 	@$(MAKE) --no-print-directory conformance
 
 test-docs: ## run the commands of README.md and docs/*.md in namespaces (root); says what was skipped
-	$(GO) test -count=1 -v -run '^Test(Pages|ParsedOnly)$$' ./internal/doctest
+	$(GO) test -count=1 -v -parallel 6 -run '^Test(Pages|ParsedOnly)$$' ./internal/doctest
 
-interop: interop-prometheus interop-keys interop-dns interop-ui ## run all of other people's programs against the agent (root; minutes)
+interop: interop-prometheus interop-metrics interop-keys interop-dns interop-ui ## run all of other people's programs against the agent (root; minutes)
 
 interop-prometheus: ## run the service discovery of the real Prometheus against the agent (a module of its own)
 	cd internal/interop/prometheus && $(GO) test -count=1 ./...
+
+interop-metrics: ## have Debian's promtool judge alerts and metrics, and its Prometheus scrape and discover (root; installs it on Debian; RUN=regexp)
+	@GO=$(GO) scripts/interop-metrics.sh '$(RUN)'
 
 interop-keys: ## run Patroni, python-consul, npm's consul and libkv's election against the agent (root for installing them)
 	@GO=$(GO) scripts/interop-keys.sh

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -89,14 +90,10 @@ func (c *Config) planService(def *ServiceDefinition, from source) (*servicePlan,
 	svc := def.service()
 	p := &servicePlan{service: svc, token: def.Token}
 	seen := make(map[string]bool)
+	ids := def.CheckIDs()
 	for i := range def.Checks {
 		d := def.Checks[i]
-		if d.ID == "" {
-			d.ID = "service:" + svc.ID
-			if len(def.Checks) > 1 {
-				d.ID = fmt.Sprintf("service:%s:%d", svc.ID, i+1)
-			}
-		}
+		d.ID = ids[i]
 		if d.Name == "" {
 			d.Name = fmt.Sprintf("Service '%s' check", svc.Name)
 		}
@@ -118,6 +115,20 @@ func (c *Config) planService(def *ServiceDefinition, from source) (*servicePlan,
 		p.checks = append(p.checks, cp)
 	}
 	return p, nil
+}
+
+// CheckIDs are the IDs that the checks of the definition get.
+func (d *ServiceDefinition) CheckIDs() []string {
+	service := cmp.Or(d.ID, d.Name)
+	ids := make([]string, len(d.Checks))
+	for i := range d.Checks {
+		own := "service:" + service
+		if len(d.Checks) > 1 {
+			own = fmt.Sprintf("%s:%d", own, i+1)
+		}
+		ids[i] = cmp.Or(d.Checks[i].ID, own)
+	}
+	return ids
 }
 
 // durationText is how a check inside a service's definition shows a time.
