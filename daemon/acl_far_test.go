@@ -25,7 +25,7 @@ func secondary(t *testing.T, primary *node, args ...string) *node {
 		acl { enabled = true, default_policy = "deny", enable_token_replication = true, tokens { replication = "` + rootToken + `" } }`}, args...)...)
 	n.await(t, "the tokens of the primary", func() bool {
 		r, _, err := n.client.ACL().Replication(nil)
-		return err == nil && r.Running && r.ReplicatedTokenIndex > 0
+		return err == nil && r.Running && r.ReplicatedTokenIndex > 0 && r.ReplicatedRoleIndex > 0
 	})
 	return n
 }

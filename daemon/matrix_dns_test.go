@@ -12,7 +12,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// dnsRow is one line of testdata/acl_matrix_dns.txt.
+// dnsRow is one line of testdata/matrix/dns.txt.
 type dnsRow struct {
 	line  int
 	name  string
@@ -24,7 +24,7 @@ type dnsRow struct {
 
 func (m *matrix) readDNS() (rows []*dnsRow) {
 	m.t.Helper()
-	lines, err := aclmatrix.Read("testdata/acl_matrix_dns.txt", 5)
+	lines, err := aclmatrix.Read("testdata/matrix/dns.txt", 5)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// httpRow is one line of testdata/acl_matrix_http.txt.
+// httpRow is one line of testdata/matrix/http.txt.
 type httpRow struct {
 	line               int
 	method, path, body string
@@ -34,7 +34,7 @@ func (r *httpRow) hides() bool { return r.otherwise == "hidden" || r.otherwise =
 
 func readHTTPMatrix(t *testing.T) (rows []*httpRow) {
 	t.Helper()
-	lines, err := aclmatrix.Read("testdata/acl_matrix_http.txt", 5)
+	lines, err := aclmatrix.Read("testdata/matrix/http.txt", 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func (m *matrix) checkRoutes(rows []*httpRow) {
 	}
 	for pattern, methods := range without {
 		for method := range methods {
-			m.t.Errorf("%s %s has no row in testdata/acl_matrix_http.txt: say what it takes, and where that is written", method, pattern)
+			m.t.Errorf("%s %s has no row in testdata/matrix/http.txt: say what it takes, and where that is written", method, pattern)
 		}
 	}
 }

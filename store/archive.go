@@ -39,17 +39,25 @@ func (s *Store) Save(ctx context.Context, begin func(index uint64) (io.Writer, e
 	return snapfile.Write(w, snapfile.Meta{ID: meta.ID, Index: meta.Index, Term: meta.Term, Size: meta.Size}, content)
 }
 
+// snapshotTries is how often a snapshot is taken that somebody else's newer one has
+// taken the place of before it could be opened.
+const snapshotTries = 5
+
 // snapshot takes a snapshot and opens it. Where nothing has happened since the
 // last one, that is it.
-func snapshot(ctx context.Context, s *Store) (*raft.SnapshotMeta, io.ReadCloser, error) {
+func snapshot(ctx context.Context, s *Store) (meta *raft.SnapshotMeta, content io.ReadCloser, err error) {
 	n, err := s.running()
 	if err != nil {
 		return nil, nil, err
 	}
-	f := n.Snapshot()
-	err = s.await(ctx, f)
-	if err == nil {
-		return f.Open()
+	for range snapshotTries {
+		f := n.Snapshot()
+		if err = s.await(ctx, f); err != nil {
+			break
+		}
+		if meta, content, err = f.Open(); err == nil {
+			return meta, content, nil
+		}
 	}
 	if !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return nil, nil, fault.Newf(fault.Unavailable, "cannot take a snapshot: %w", err)

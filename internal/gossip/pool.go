@@ -323,9 +323,12 @@ func (p *Pool) Close() error {
 	var errs []error
 	if p.serf != nil {
 		errs = append(errs, p.serf.Shutdown())
-		// The library does not wait for the probe that may be under way, which would
-		// outlive the pool: one probe interval, longer if this member doubts itself.
-		if p.serf.NumNodes() > 1 {
+		// The library does not wait for the probe that may be under way, which outlives
+		// the pool by a probe interval, longer if this member doubts itself. It has
+		// nothing left to probe with, and no process shall take seconds longer to stop
+		// for it; but where the network is made for a test, the clock is too, and the
+		// test shall see everything end.
+		if _, real := p.network.(kernel); !real && p.serf.NumNodes() > 1 {
 			time.Sleep(time.Duration(p.serf.Memberlist().GetHealthScore()+1) * p.cfg.Timers.ProbeInterval)
 		}
 	} else if p.transport != nil {
