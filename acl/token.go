@@ -72,7 +72,7 @@ type Role struct {
 	ModifyIndex       uint64
 }
 
-// seal is what a hash covers: all that people set.
+// seal is what a hash covers: all of a record but the hash and the indexes.
 func seal(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -125,6 +125,7 @@ type ACLTokenListRequest struct {
 	ReadOptions
 	Policy, Role            string // IDs
 	AuthMethod, ServiceName string
+	Global                  bool // only those that count in all datacenters
 }
 
 // Wants reports whether a token fits.
@@ -132,7 +133,7 @@ func (r *ACLTokenListRequest) Wants(t *acl.Token) bool {
 	named := func(id string, links []acl.Link) bool {
 		return id == "" || slices.ContainsFunc(links, func(l acl.Link) bool { return strings.EqualFold(l.ID, id) })
 	}
-	return named(r.Policy, t.Policies) && named(r.Role, t.Roles) &&
+	return !(r.Global && t.Local) && named(r.Policy, t.Policies) && named(r.Role, t.Roles) &&
 		(r.AuthMethod == "" || t.AuthMethod == r.AuthMethod) &&
 		(r.ServiceName == "" || slices.ContainsFunc(t.ServiceIdentities, func(s acl.ServiceIdentity) bool { return s.ServiceName == r.ServiceName }))
 }

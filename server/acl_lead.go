@@ -76,8 +76,8 @@ func (s aclOps) found(ctx context.Context) error {
 	return s.change(ctx, c)
 }
 
-// ReapTokens is the leader's duty to take away tokens that have ended. Those of
-// the primary datacenter are its own leader's.
+// ReapTokens is the leader's duty to take away tokens that have ended, copies of
+// the primary's too.
 func (s *Server) ReapTokens(ctx context.Context) {
 	if !s.cfg.ACL.Enabled {
 		return

@@ -160,7 +160,7 @@ func (s aclCopy) pullRoles(ctx context.Context, index uint64) (uint64, error) {
 // pullTokens copies global tokens. Local ones of either datacenter stay where they
 // are. Whoever may not read secrets copies nothing, rather than tokens that nobody has.
 func (s aclCopy) pullTokens(ctx context.Context, index uint64) (uint64, error) {
-	out, err := rpc.Call(ctx, s.deps.Remote, rpc.ACLTokenList, &rpc.ACLTokenListRequest{ReadOptions: s.fromPrimary(index)})
+	out, err := rpc.Call(ctx, s.deps.Remote, rpc.ACLTokenList, &rpc.ACLTokenListRequest{ReadOptions: s.fromPrimary(index), Global: true})
 	if err != nil {
 		return 0, err
 	}

@@ -18,6 +18,9 @@ import (
 )
 
 const (
+	// replicaEvery is the least time between two questions where much changes: the
+	// copy is a moment late, and not fetched anew for each of a hundred changes.
+	replicaEvery = 200 * time.Millisecond
 	// replicaPause and replicaPauseMost are how soon it is asked again after a
 	// failure: at first soon, since most pass, then no more often than costs nothing.
 	replicaPause     = time.Second
@@ -41,6 +44,7 @@ func (s *Server) follow(ctx context.Context, r replica) {
 	s.progress.Note(r.name, func(*copied.Copy) {})
 	defer s.progress.Drop(r.name)
 	for ctx.Err() == nil {
+		began := time.Now()
 		next, err := r.pull(ctx, index)
 		if err == nil {
 			if next < index {
@@ -51,6 +55,10 @@ func (s *Server) follow(ctx context.Context, r replica) {
 			if !current {
 				log.Info("replication from the primary datacenter is up to date", zap.Uint64("index", index))
 				current = true
+			}
+			select {
+			case <-time.After(replicaEvery - time.Since(began)):
+			case <-ctx.Done():
 			}
 			continue
 		}

@@ -171,7 +171,7 @@ func (s *Server) Converse(ctx context.Context, name string, c rpc.Conversation) 
 	return hold(ctx, c)
 }
 
-// here refuses what is for another datacenter: none is known yet.
+// here refuses what is for another datacenter: whoever sent it took a wrong way.
 func (s *Server) here(t rpc.Target) error {
 	if t.Datacenter != "" && t.Datacenter != s.cfg.Datacenter {
 		return fault.Newf(fault.NoRoute, "No path to datacenter")
