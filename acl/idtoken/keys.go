@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -39,11 +41,32 @@ type remote struct {
 	jwks      string // URL
 	discovery string // URL of the issuer, which tells where its keys are; "" = jwks does
 
-	turn  chan struct{} // who holds it may fetch and look at what follows
-	keys  []jose.JSONWebKey
-	at    time.Time // when they came
+	known atomic.Pointer[keySet] // nil = none
+
+	turn  chan struct{} // who holds it may fetch, and look at what follows
 	tried time.Time
 	err   error // of the last try
+}
+
+// keySet are keys that came together. It is never changed.
+type keySet struct {
+	keys []jose.JSONWebKey
+	at   time.Time // when they came
+}
+
+// age is how old they are: more than anything where there are none.
+func (s *keySet) age() time.Duration {
+	if s == nil {
+		return math.MaxInt64
+	}
+	return time.Since(s.at)
+}
+
+func (s *keySet) try(t *jwt.JSONWebToken, into ...any) error {
+	if s == nil {
+		return errSignature
+	}
+	return tryKeys(t, s.keys, into...)
 }
 
 // newRemote makes the keys of a configuration that names a URL.
@@ -122,6 +145,9 @@ func (r *remote) fetch(ctx context.Context) error {
 			return fmt.Errorf("the issuer at %q calls itself %q", r.discovery, says.Issuer)
 		}
 		url = says.JWKSURI
+		if strings.HasPrefix(r.discovery, "https:") && !strings.HasPrefix(url, "https:") {
+			return fmt.Errorf("the issuer at %q has its keys at what is not https", r.discovery)
+		}
 	}
 	var set jose.JSONWebKeySet
 	if err := r.get(ctx, url, &set); err != nil {
@@ -136,13 +162,17 @@ func (r *remote) fetch(ctx context.Context) error {
 	if len(keys) == 0 {
 		return fmt.Errorf("%s: no public keys", url)
 	}
-	r.keys, r.at = keys, r.tried
+	r.known.Store(&keySet{keys, r.tried})
 	return nil
 }
 
 // claims verifies a token's signature and gives its claims. Keys that do not fit are
 // fetched again: the owner may have changed them.
 func (r *remote) claims(ctx context.Context, t *jwt.JSONWebToken, into ...any) error {
+	// Who has a good token does not wait for who fetches because of a made-up one.
+	if now := r.known.Load(); now.age() <= keysFresh && now.try(t, into...) == nil {
+		return nil
+	}
 	select {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
@@ -151,24 +181,24 @@ func (r *remote) claims(ctx context.Context, t *jwt.JSONWebToken, into ...any) e
 	}
 	// What comes is for all: it does not end with who asked first.
 	detached := context.WithoutCancel(ctx)
-	if age := time.Since(r.at); age > keysFresh && time.Since(r.tried) > fetchPause {
+	if age := r.known.Load().age(); age > keysFresh && time.Since(r.tried) > fetchPause {
 		if r.err = r.fetch(detached); r.err != nil && age > keysLast {
-			r.keys = nil
+			r.known.Store(nil)
 		}
 	}
-	err := tryKeys(t, r.keys, into...)
+	err := r.known.Load().try(t, into...)
 	if err == nil || time.Since(r.tried) <= fetchPause {
 		return r.because(err)
 	}
 	if r.err = r.fetch(detached); r.err == nil {
-		err = tryKeys(t, r.keys, into...)
+		err = r.known.Load().try(t, into...)
 	}
 	return r.because(err)
 }
 
 // because says why there are no keys, if that is so.
 func (r *remote) because(err error) error {
-	if err != nil && len(r.keys) == 0 && r.err != nil {
+	if err != nil && r.known.Load() == nil && r.err != nil {
 		return fmt.Errorf("fetching keys failed: %w", r.err)
 	}
 	return err

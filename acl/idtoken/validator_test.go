@@ -253,7 +253,10 @@ func TestFetchedKeys(t *testing.T) {
 	}
 	// What cannot be fetched: the last keys hold for a while, not for ever.
 	p.broken.Store(true)
-	age := func(d time.Duration) { v.remote.at, v.remote.tried = time.Now().Add(-d), time.Now().Add(-d) }
+	age := func(d time.Duration) {
+		v.remote.tried = time.Now().Add(-d)
+		v.remote.known.Store(&keySet{v.remote.known.Load().keys, v.remote.tried})
+	}
 	age(keysFresh + time.Second)
 	if _, err := v.Prove(t.Context(), two.sign(t, map[string]any{"exp": end})); err != nil {
 		t.Errorf("while the provider is down: %v", err)
@@ -261,6 +264,27 @@ func TestFetchedKeys(t *testing.T) {
 	age(keysLast + time.Second)
 	if _, err := v.Prove(t.Context(), two.sign(t, map[string]any{"exp": end})); err == nil || !strings.Contains(err.Error(), "fetching keys failed") {
 		t.Errorf("long after: %v", err)
+	}
+}
+
+// Who has a good token does not wait for a provider that hangs, which a made-up one makes
+// this server ask.
+func TestHangingProvider(t *testing.T) {
+	good, made := newSigner(t, "good"), newSigner(t, "made")
+	p := newProvider(t, good)
+	v := validator(t, map[string]any{"JWTSupportedAlgs": []string{"ES256"}, "JWKSURL": p.URL, "JWKSCACert": p.ca()})
+	claims := map[string]any{"exp": time.Now().Unix() + 60}
+	if _, err := v.Prove(t.Context(), good.sign(t, claims)); err != nil {
+		t.Fatal(err)
+	}
+	v.remote.turn <- struct{}{} // somebody fetches, and does not come to an end
+	if _, err := v.Prove(t.Context(), good.sign(t, claims)); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := v.Prove(ctx, made.sign(t, claims)); err == nil {
+		t.Error("an unknown key is taken")
 	}
 }
 
