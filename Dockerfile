@@ -12,6 +12,6 @@ USER 65532:65532
 VOLUME /consul/data
 EXPOSE 8300 8301 8301/udp 8302 8302/udp 8500 8600 8600/udp
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --start-period=30s CMD ["/bin/consul", "info"]
+HEALTHCHECK --interval=10s --start-period=30s CMD ["/bin/consul", "catalog", "datacenters"]
 ENTRYPOINT ["/bin/consul"]
 CMD ["agent", "-data-dir=/consul/data", "-config-dir=/consul/config", "-client=0.0.0.0", "-server", "-bootstrap-expect=1"]

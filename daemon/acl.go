@@ -150,6 +150,8 @@ func newGuard(d *Daemon) error {
 
 // dnsTokenChanged has names followed with the DNS token as it is now.
 func dnsTokenChanged(d *Daemon) {
+	d.views.turn.Lock() // of two changes, the later one holds
+	defer d.views.turn.Unlock()
 	secret := d.tokens.DNS()
 	if d.views.saved != nil {
 		d.views.saved.Belong(nobody) // what comes while the names are dropped, one by one

@@ -346,6 +346,48 @@ func TestACLNamesOfAClient(t *testing.T) {
 	client.await(t, "the name gone with its token", func() bool { return count() == 0 })
 }
 
+// TestACLNamesKept: names that were learned outlive the process with their token, and
+// are not there for another one.
+func TestACLNamesKept(t *testing.T) {
+	server := closedServer(t, freeAddr(t), "-node=s")
+	web := server.newToken(t, "web", `service "web" { policy = "read" } node_prefix "" { policy = "read" }`).SecretID
+	if err := server.client.Agent().ServiceRegister(&api.AgentServiceRegistration{Name: "web", Port: 80}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	args := []string{"-node=c", "-data-dir=" + dir, "-retry-join=" + server.addr, "-hcl",
+		`acl { enabled = true, default_policy = "deny", enable_token_persistence = true }`}
+	client := launch(t, freeAddr(t), rootToken, args...)
+	client.await(t, "the servers", func() bool {
+		_, _, err := client.client.Catalog().Service("web", "", nil)
+		return err == nil
+	})
+	if _, err := client.client.Raw().Write("/v1/agent/token/dns", map[string]string{"Token": web}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	count := func(n *node) int { return len(n.dig(t, "web.service.consul.", dns.TypeSRV).Answer) }
+	client.await(t, "the name", func() bool { return count(client) == 1 })
+	for _, n := range []*node{client, server} {
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := launch(t, freeAddr(t), "", args...)
+	if got := count(again); got != 1 {
+		t.Errorf("without servers, %d answers with the token that was set", got)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "acl-tokens.json")); err != nil {
+		t.Fatal(err)
+	}
+	anybody := launch(t, freeAddr(t), "", args...)
+	if got := count(anybody); got != 0 {
+		t.Errorf("without its token, %d answers", got)
+	}
+}
+
 // TestACLReplication: the primary's policies, roles and global tokens count in the other
 // datacenter too, also while the primary is gone, and what is taken back is taken back there.
 func TestACLReplication(t *testing.T) {

@@ -404,6 +404,7 @@ func (d *Daemon) openHTTP(ctx context.Context) error {
 func (d *Daemon) Close() error {
 	var errs []error
 	d.closing.Do(func() {
+		d.finish(nil) // nobody need drain any more
 		for i := len(d.closers) - 1; i >= 0; i-- {
 			if err := d.closers[i].close(); err != nil {
 				errs = append(errs, fmt.Errorf("close %s: %w", d.closers[i].name, err))
@@ -411,7 +412,6 @@ func (d *Daemon) Close() error {
 		}
 		d.cancel()
 		d.wg.Wait()
-		d.finish(nil)
 	})
 	return errors.Join(errs...)
 }

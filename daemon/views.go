@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"consul.internal/dnsserver/prepared"
@@ -23,6 +24,7 @@ type views struct {
 	feed    *view.Feed      // a server's, for those who follow
 	names   *view.Mirror    // a client's own datacenter
 	saved   *saved.Saved    // what outlives the process; nil = nothing
+	turn    sync.Mutex      // held while their token changes
 }
 
 const (

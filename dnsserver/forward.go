@@ -336,11 +336,3 @@ func setTTL(rrs []dns.RR, ttl uint32) {
 		rr.Header().Ttl = ttl
 	}
 }
-
-// reloadRecursion gives the recursor its part of a new configuration.
-func (s *Server) reloadRecursion(cfg *Config) error {
-	if err := checkRecursors(cfg); err != nil {
-		return err
-	}
-	return s.recursor.Reload(cfg.Recursion)
-}

@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 
@@ -32,11 +33,17 @@ func configureTransfers(s *Server, cfg *Config) error {
 // transfers gives the zone, or what has changed of it, if the query on a connection
 // asks for that and anybody may have it. Otherwise it reports false. After an error
 // nothing more can be said on the connection.
-func transfers(s *Server, c net.Conn, query []byte, from asker) (bool, error) {
+func transfers(s *Server, c net.Conn, query []byte, from asker) (done bool, err error) {
 	t := s.deps.Transfer
 	if t == nil || !transfer.Asks(query) || !t.On() {
 		return false, nil
 	}
+	defer func() { // no other recover is above a connection's queries
+		if v := recover(); v != nil {
+			s.panicked(v)
+			done, err = true, errors.New("a transfer hit a bug")
+		}
+	}()
 	return true, t.Serve(s.ctx, c, query, from.addr)
 }
 

@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -119,6 +120,26 @@ func TestSigned(t *testing.T) {
 	}
 	if r, _, err = client.Exchange(new(dns.Msg).SetIxfr("consul.", 1, "ns.", "x."), addr); err != nil || r.Rcode != dns.RcodeRefused {
 		t.Errorf("IXFR of a stranger over UDP: %v %v", r, err)
+	}
+}
+
+// faulty is a connection that hits a bug.
+type faulty struct{ net.Conn }
+
+func (faulty) SetDeadline(time.Time) error      { panic("bug") }
+func (faulty) SetReadDeadline(time.Time) error  { panic("bug") }
+func (faulty) SetWriteDeadline(time.Time) error { panic("bug") }
+func (faulty) Write([]byte) (int, error)        { panic("bug") }
+
+// TestTransferPanics: a bug costs the transfer its connection, and nothing else.
+func TestTransferPanics(t *testing.T) {
+	s := giving(t, transfer.Key{Name: "second", Algorithm: "hmac-sha256", Secret: transferSecret})
+	query, err := new(dns.Msg).SetAxfr("consul.").Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := transfers(s, faulty{}, query, asker{addr: netip.MustParseAddr("127.0.0.1"), tcp: true}); !done || err == nil || s.Stats().Panics != 1 {
+		t.Errorf("%v, %v, %d panics", done, err, s.Stats().Panics)
 	}
 }
 

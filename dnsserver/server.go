@@ -204,7 +204,8 @@ func (s *Server) Addrs() []netip.AddrPort {
 
 // Reload replaces the configuration; queries under way keep the old one. What
 // cannot change without a restart stays as it is, and the log names it. After an
-// error nothing has changed.
+// error nothing has changed, unless it is one of the zone's transfers or of closing
+// the old log of questions: the rest is in force then.
 func (s *Server) Reload(cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -215,7 +216,7 @@ func (s *Server) Reload(cfg Config) error {
 	}
 	cfg.Addrs, cfg.TLSAddrs, cfg.Domain, cfg.AltDomain = old.Addrs, old.TLSAddrs, old.Domain, old.AltDomain
 	cfg.Datacenter, cfg.Limits = old.Datacenter, old.Limits
-	if err := s.reloadRecursion(&cfg); err != nil {
+	if err := checkRecursors(&cfg); err != nil {
 		return err
 	}
 	was := s.live.Load().observer
@@ -225,6 +226,12 @@ func (s *Server) Reload(cfg Config) error {
 		if now, err = openObserver(s, &cfg); err != nil {
 			return err
 		}
+	}
+	if err := s.recursor.Reload(cfg.Recursion); err != nil {
+		if now != was {
+			err = errors.Join(err, now.Close())
+		}
+		return err
 	}
 	next := s.compile(cfg)
 	next.observer = now

@@ -223,3 +223,30 @@ func TestObserved(t *testing.T) {
 		}
 	}
 }
+
+// TestReloadOfALogThatCannotBe: a reload that fails has changed nothing.
+func TestReloadOfALogThatCannotBe(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Addrs = []string{"127.0.0.1:0"}
+	s, err := New(cfg, Deps{Source: webSource(1), Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	next := s.live.Load().cfg
+	next.Recursion.Upstreams = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}
+	next.Observe.Log = observe.Log{Path: filepath.Join(t.TempDir(), "none", "log"), Sample: 1}
+	if err := os.WriteFile(filepath.Dir(next.Observe.Log.Path), nil, 0o600); err != nil { // a file where a directory is needed
+		t.Fatal(err)
+	}
+	if err := s.Reload(next); err == nil || s.recursor.On() || s.live.Load().cfg.Observe.Log.Path != "" {
+		t.Errorf("%v; recursors are asked: %v", err, s.recursor.On())
+	}
+}

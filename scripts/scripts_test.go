@@ -265,6 +265,10 @@ func image(t *testing.T, binary string) {
 		t.Fatalf("%v", lists)
 	}
 	config := t.TempDir()
+	// The health check brings no token, and must pass all the same.
+	if err := os.WriteFile(filepath.Join(config, "acl.hcl"), []byte(`acl { enabled = true, default_policy = "deny" }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	args := slices.Clone(lists["CMD"])
 	for i, arg := range args {
 		switch arg {

@@ -62,6 +62,10 @@ func (p *process) follow(ctx context.Context, cancel context.CancelFunc, wg *syn
 			}
 			opened, done = nil, p.done
 			p.notify(stateReady)
+			if again {
+				again = false
+				startReload()
+			}
 		case <-done:
 			p.notify(stateStopping)
 			return exitCode(errors.Join(p.err(), p.shut(signals)), p.log), nil
@@ -74,8 +78,7 @@ func (p *process) follow(ctx context.Context, cancel context.CancelFunc, wg *syn
 			}
 		case <-p.changed:
 			switch {
-			case opened != nil: // what changed is read when it is open, or by the next change
-			case reloaded != nil:
+			case opened != nil, reloaded != nil: // what is opened may have been read before the change
 				again = true
 			default:
 				p.log.Info("A file of the configuration has changed")

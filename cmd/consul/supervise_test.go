@@ -136,3 +136,25 @@ func TestSecondSignalForcesTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// TestChangeWhileStarting: a file that changes while the agent starts is read once it has.
+func TestChangeWhileStarting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent := fakeAgent{hang: 2 * time.Second}
+		p := agent.process()
+		changed, signals := make(chan struct{}, 1), make(chan os.Signal, signalQueue)
+		p.changed = changed
+		go func() {
+			time.Sleep(time.Second)
+			changed <- struct{}{}
+			time.Sleep(10 * time.Second)
+			signals <- syscall.SIGTERM
+		}()
+		if code, err := p.supervise(signals); code != 0 || err != nil {
+			t.Errorf("%d, %v", code, err)
+		}
+		if got := strings.Join(agent.calls, " "); got != "open READY=1 reload STOPPING=1 close" {
+			t.Errorf("did %q", got)
+		}
+	})
+}

@@ -72,7 +72,7 @@ func (c *Cache) Open(_ context.Context, path, owner string, log *zap.Logger) err
 // save writes the file after changes, and once more in the end.
 func (c *Cache) save(path string, log *zap.Logger) {
 	pause, failing := saveDelay, false
-	for c.life.Err() == nil {
+	for ended := false; !ended; {
 		behind := false
 		select {
 		case <-c.life.Done():
@@ -80,6 +80,7 @@ func (c *Cache) save(path string, log *zap.Logger) {
 			behind = true
 			c.sleep(pause)
 		}
+		ended = c.life.Err() != nil
 		select {
 		case <-c.changed:
 			behind = true

@@ -23,7 +23,7 @@ import (
 func TestSaved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "views", "queries")
 	synctest.Test(t, func(t *testing.T) {
-		down := false
+		down, owner := false, "a"
 		gone := map[string]bool{}
 		fetch := func(_ context.Context, ask zone.Ask, _ uint64) (Answer, error) {
 			switch {
@@ -42,7 +42,7 @@ func TestSaved(t *testing.T) {
 		}
 		open := func() *Cache {
 			c := New(DefaultConfig(), fetch)
-			if err := c.Open(t.Context(), path, zaptest.NewLogger(t)); err != nil {
+			if err := c.Open(t.Context(), path, owner, zaptest.NewLogger(t)); err != nil {
 				t.Fatal(err)
 			}
 			return c
@@ -93,6 +93,23 @@ func TestSaved(t *testing.T) {
 				t.Errorf("%s after a restart: %+v", name, res)
 			}
 		}
+		// What one token learned is neither there for another one, nor on disk.
+		c.Forget("b")
+		down = false
+		if _, err := c.Execute(t.Context(), zone.Ask{Name: "e", Datacenter: "dc1"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, owner = range []string{"b", "a"} {
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			c = open()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if list := saved(); owner == "b" && (len(list) != 1 || list[0].Name != "e") || owner == "a" && len(list) != 0 {
+				t.Errorf("of %s there is %+v", owner, list)
+			}
+		}
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +141,7 @@ func TestSavedDamaged(t *testing.T) {
 				t.Fatalf("read as %+v", list)
 			}
 			c := New(DefaultConfig(), nil)
-			if err := c.Open(t.Context(), path, zaptest.NewLogger(t)); err != nil {
+			if err := c.Open(t.Context(), path, "", zaptest.NewLogger(t)); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.Close(); err != nil {

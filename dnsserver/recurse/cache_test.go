@@ -1,9 +1,11 @@
 package recurse
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -157,6 +159,39 @@ func TestStale(t *testing.T) {
 			t.Errorf("got %+v", a)
 		}
 	})
+}
+
+// That an asker had no time, or that there was no place to wait, is no failure of upstreams.
+func TestStaleOnce(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{servers: map[string]server{one: func(network string, q *dns.Msg) []*dns.Msg {
+				time.Sleep(200 * time.Millisecond)
+				return []*dns.Msg{replyTo(q, 0, anA)}
+			}}}
+			r := newRecursor(t, w, func(c *Config) { c.Limits.Waiting = 1 }, one)
+			q := query("x.example.com.", dns.TypeA)
+			r.Ask(t.Context(), q)
+			time.Sleep(301 * time.Second)
+			ctx, cancel := t.Context(), context.CancelFunc(func() {})
+			if !busy {
+				ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+			}
+			defer cancel()
+			var wg sync.WaitGroup
+			if busy {
+				wg.Go(func() { r.Ask(t.Context(), query("y.example.com.", dns.TypeA)) })
+				synctest.Wait()
+			}
+			if a := r.Ask(ctx, q); !a.Stale {
+				t.Errorf("busy %v: %+v", busy, a)
+			}
+			wg.Wait()
+			if a := r.Ask(t.Context(), q); a.Err != nil || a.Stale {
+				t.Errorf("busy %v: a healthy upstream is not asked: %+v", busy, a)
+			}
+		})
+	}
 }
 
 func TestCacheBounds(t *testing.T) {

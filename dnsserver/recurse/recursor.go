@@ -214,7 +214,9 @@ func (r *Recursor) Ask(ctx context.Context, q Query) Answer {
 	case ok && res.err == nil:
 		return r.answer(&res.reply, &q, 0, nil)
 	case old != nil:
-		if !ok { // whoever asks next need not wait as long
+		// Whoever asks next need not wait as long, unless it was this asker who had no time
+		// or found no place: that says nothing of the upstreams.
+		if !ok && ctx.Err() == nil && !errors.Is(res.err, ErrBusy) {
 			r.cache.failed(key, time.Now().Add(r.limits.RecheckAfter))
 		}
 		return r.recall(old, &q, true)
@@ -298,6 +300,7 @@ func (r *Recursor) fly(set *settings, key string, q *Query) (res result) {
 	m, res := r.search(set, q)
 	switch {
 	case !q.RD:
+	case errors.Is(res.err, ErrBusy): // which says nothing of the upstream
 	case res.err != nil:
 		r.cache.failed(key, time.Now().Add(r.limits.RecheckAfter))
 	case res.loose:

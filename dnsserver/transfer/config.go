@@ -46,6 +46,7 @@ type limits struct {
 	message     time.Duration // in which a message must have been taken
 	whole       time.Duration // in which a transfer must have ended
 	fresh       time.Duration // how long a transfer waits for what has been applied to the views
+	datagram    time.Duration // and how long a reply over UDP
 	ringBytes   int           // of changes that are remembered
 	pending     int           // changes that wait to be followed
 	refusals    time.Duration // at most one line in the log for each
@@ -56,17 +57,18 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		transfers:   4,                // each takes a CPU for some seconds where the zone is large
-		turn:        5 * time.Second,  // secondaries wait longer for a reply
-		message:     10 * time.Second, // 16 KiB: slower than any line still in use
-		whole:       15 * time.Minute, // as long, a version is kept in memory
-		fresh:       2 * time.Second,  // following takes milliseconds
-		ringBytes:   16 << 20,         // hours of changes in a calm datacenter
-		pending:     1 << 16,          // some seconds of the most changes that a leader takes
-		refusals:    10 * time.Second, // a flood must not fill the disk
-		notifyReply: 3 * time.Second,  // RFC 1996, section 3.6 leaves it open
-		notifyMin:   time.Second,      // more often helps nobody who then asks for each
-		notifyMax:   time.Minute,      // RFC 1996, section 3.6: 60 seconds
+		transfers:   4,                      // each takes a CPU for some seconds where the zone is large
+		turn:        5 * time.Second,        // secondaries wait longer for a reply
+		message:     10 * time.Second,       // 16 KiB: slower than any line still in use
+		whole:       15 * time.Minute,       // as long, a version is kept in memory
+		fresh:       2 * time.Second,        // following takes milliseconds
+		datagram:    100 * time.Millisecond, // nobody shows his address there, and places for questions are few
+		ringBytes:   16 << 20,               // hours of changes in a calm datacenter
+		pending:     1 << 16,                // some seconds of the most changes that a leader takes
+		refusals:    10 * time.Second,       // a flood must not fill the disk
+		notifyReply: 3 * time.Second,        // RFC 1996, section 3.6 leaves it open
+		notifyMin:   time.Second,            // more often helps nobody who then asks for each
+		notifyMax:   time.Minute,            // RFC 1996, section 3.6: 60 seconds
 	}
 }
 

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
@@ -273,8 +274,8 @@ func (s *Server) publish(v *version, changed bool) {
 
 // current returns a version that has all that the views had when it was called, or
 // after a while the newest there is; nil if there is none.
-func (s *Server) current(ctx context.Context) *version {
-	ctx, cancel := context.WithTimeout(ctx, s.limits.fresh)
+func (s *Server) current(ctx context.Context, wait time.Duration) *version {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	want := s.deps.Index()
 	for {

@@ -75,7 +75,7 @@ func (s *Server) Serve(ctx context.Context, c net.Conn, wire []byte, from netip.
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	v := s.current(ctx)
+	v := s.current(ctx, s.limits.fresh)
 	switch {
 	case v == nil:
 		return out.fail(dns.RcodeServerFailure)
@@ -114,7 +114,7 @@ func (s *Server) Datagram(ctx context.Context, m *dns.Msg, signer *Signer, from 
 		r.Rcode = dns.RcodeRefused
 		return r
 	}
-	v := s.current(ctx)
+	v := s.current(ctx, s.limits.datagram)
 	switch {
 	case m.Question[0].Qtype == dns.TypeAXFR: // needs a connection (RFC 5936, section 4.2)
 		r.Rcode = dns.RcodeNotImplemented

@@ -57,9 +57,10 @@ type Server struct {
 
 	change sync.Mutex // held by who opens, reloads or closes
 
+	cfg atomic.Pointer[Config] // looked at for every question of the full path
+
 	mu          sync.Mutex // guards what follows
-	cfg         Config
-	follows     *run // nil: the zone is not given away
+	follows     *run       // nil: the zone is not given away
 	in          inbox
 	rights      *rights
 	version     *version
@@ -85,6 +86,7 @@ func New(deps Deps) (*Server, error) {
 	}
 	s := &Server{deps: deps, limits: defaultLimits(), wake: make(chan struct{}, 1), fresh: make(chan struct{})}
 	s.turns = make(chan struct{}, s.limits.transfers)
+	s.cfg.Store(new(Config))
 	s.rights = newRights(view.Sight{}, nil)
 	if deps.Guarded {
 		s.rights.err = view.ErrNoSight
@@ -102,7 +104,7 @@ func (s *Server) Configure(cfg Config, opt zone.Options) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	s.mu.Lock()
-	same := s.cfg.equal(&cfg) && (s.follows == nil || sameRules(s.follows.opt, opt))
+	same := s.config().equal(&cfg) && (s.follows == nil || sameRules(s.follows.opt, opt))
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
@@ -114,7 +116,7 @@ func (s *Server) Configure(cfg Config, opt zone.Options) error {
 	s.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg = cfg
+	s.cfg.Store(&cfg)
 	if !cfg.On() {
 		return nil
 	}
@@ -170,12 +172,8 @@ func (s *Server) Counts() Counts {
 	return Counts{c.full.Load(), c.incremental.Load(), c.refused.Load(), c.broken.Load(), c.told.Load(), c.untold.Load()}
 }
 
-// config returns the configuration.
-func (s *Server) config() Config {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cfg
-}
+// config returns the configuration, which never changes.
+func (s *Server) config() *Config { return s.cfg.Load() }
 
 // sameRules reports whether two zones of equal content have equal records.
 func sameRules(a, b zone.Options) bool {

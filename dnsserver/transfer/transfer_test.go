@@ -191,7 +191,7 @@ func TestOneSerial(t *testing.T) {
 			st.apply(node(fmt.Sprintf("n%d", i%2000), "10.6.0.1", nil))
 			i += 7
 		}
-		_ = st.s.current(t.Context())
+		_ = st.s.current(t.Context(), st.s.limits.fresh)
 	})
 	if err != nil {
 		t.Fatal(err)

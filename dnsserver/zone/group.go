@@ -1,6 +1,9 @@
 package zone
 
 import (
+	"context"
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -41,13 +44,24 @@ type found struct {
 	instances  []*catalog.Instance // healthy
 	state      view.State          // Stale alone
 	err        error
+	bug        any // a panic of a goroutine of its own
+}
+
+// lookSafely is look for a goroutine of its own, which the recover of the question
+// does not reach: the caller panics with found.bug instead.
+func lookSafely(ctx context.Context, q *query, dc, service, subset string) (f found) {
+	defer func() {
+		if v := recover(); v != nil {
+			f = found{bug: fmt.Sprintf("%v\n%s", v, debug.Stack())}
+		}
+	}()
+	return q.look(ctx, dc, service, subset)
 }
 
 // everywhere answers for a service's name in several datacenters. They are asked
 // at the same time, and those that cannot tell are left out.
 func (q *query) everywhere(datacenters []string) Reply {
-	lookIn := func(dc string) found { return q.look(q.ctx, dc, q.name.Label, "") }
-	here := lookIn(datacenters[0])
+	here := q.look(q.ctx, datacenters[0], q.name.Label, "")
 	if q.name.Datacenter == labelAny && len(here.instances) > 0 {
 		return q.of(here)
 	}
@@ -55,12 +69,15 @@ func (q *query) everywhere(datacenters []string) Reply {
 	all[0] = here
 	var wg sync.WaitGroup
 	for i, dc := range datacenters[1:] {
-		wg.Go(func() { all[i+1] = lookIn(dc) })
+		wg.Go(func() { all[i+1] = lookSafely(q.ctx, q, dc, q.name.Label, "") })
 	}
 	wg.Wait()
 	var some []Reply
 	var failed error
 	for _, f := range all {
+		if f.bug != nil {
+			panic(f.bug)
+		}
 		if f.err != nil {
 			failed = f.err
 		}

@@ -96,12 +96,15 @@ func resolved(q *query) found {
 			service = catalog.Fold(t.Service)
 		}
 		wg.Go(func() {
-			f := q.look(ctx, dc, service, t.Subset)
+			f := lookSafely(ctx, q, dc, service, t.Subset)
 			all[i] <- f
 		})
 	}
 	for _, next := range all {
 		f := <-next
+		if f.bug != nil {
+			panic(f.bug)
+		}
 		if len(f.instances) > 0 {
 			f.state.Stale = f.state.Stale || home.state.Stale
 			return f

@@ -227,3 +227,33 @@ func TestResolverExplained(t *testing.T) {
 		}
 	}
 }
+
+// broken is a planet on which one datacenter hits a bug.
+type broken struct {
+	planet
+	dc string
+}
+
+func (b broken) Service(ctx context.Context, dc, name string) (*view.Service, view.State, error) {
+	if dc == b.dc {
+		panic("bug of " + dc)
+	}
+	return b.planet.Service(ctx, dc, name)
+}
+
+// A bug in a goroutine of its own is one of the question, which is caught above.
+func TestBugElsewhere(t *testing.T) {
+	opt := options()
+	opt.Datacenters = func() []string { return []string{"dc1", "dc2"} }
+	z := zone.New(opt, broken{resolverWorld(), "dc2"}, keepOrder)
+	for _, name := range []string{"fall.service.consul.", "fall.service.all.consul."} {
+		func() {
+			defer func() {
+				if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "bug of dc2") {
+					t.Errorf("%s: recovered %v", name, v)
+				}
+			}()
+			t.Errorf("%s: %s", name, lines(z.Answer(t.Context(), z.Parse(name), dns.TypeA)))
+		}()
+	}
+}

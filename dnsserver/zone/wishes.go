@@ -20,7 +20,11 @@ const (
 func ttlOf(insts []*catalog.Instance, otherwise uint32) uint32 {
 	least, found := otherwise, false
 	for _, i := range insts {
-		d, err := time.ParseDuration(i.Service.Meta[metaTTL])
+		text := i.Service.Meta[metaTTL]
+		if text == "" { // as almost everywhere: an error costs more than the rest
+			continue
+		}
+		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 {
 			continue
 		}
@@ -36,7 +40,11 @@ func ttlOf(insts []*catalog.Instance, otherwise uint32) uint32 {
 func limitOf(insts []*catalog.Instance) int {
 	least := 0
 	for _, i := range insts {
-		n, err := strconv.Atoi(i.Service.Meta[metaLimit])
+		text := i.Service.Meta[metaLimit]
+		if text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(text)
 		if err == nil && n > 0 && (least == 0 || n < least) {
 			least = n
 		}

@@ -37,8 +37,8 @@ func (c *Config) At() string {
 // Validate says what is wrong with a configuration.
 func (c *Config) Validate() error {
 	at := c.At()
-	if strings.ContainsAny(at, "{}?#%\\ ") || strings.Contains(at, "//") || strings.Contains(at, "/.") || strings.HasPrefix(at, "/v1/") {
-		return errors.New("ui_config.content_path: a path of plain letters, such as /ui/, that is not /v1/")
+	if strings.ContainsAny(at, "{}?#%\\ ") || strings.Contains(at, "//") || strings.Contains(at, "/.") || strings.HasPrefix(at, "/v1/") || strings.HasPrefix(at, "/debug/") {
+		return errors.New("ui_config.content_path: a path of plain letters, such as /ui/, that is not below /v1/ or /debug/")
 	}
 	return nil
 }
@@ -77,8 +77,10 @@ const (
 	// pageLife is the time for one page; what takes longer is shown as an error.
 	pageLife = 20 * time.Second
 
-	// maxHealth is how many services the list counts instances of, one read each.
+	// maxHealth is how many services the list counts instances of: those that all are
+	// in one answer. Of more, only those shown are read, one by one, every manyEvery.
 	maxHealth = 2000
+	manyEvery = 10 * time.Second
 	// parallel reads for one page: enough to hide round trips, too few to crowd others out.
 	parallel = 8
 

@@ -6,10 +6,10 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 
 	"consul.internal/catalog"
 	"consul.internal/rpc"
+	"golang.org/x/sync/errgroup"
 )
 
 // health counts things by their state.
@@ -121,11 +121,6 @@ func services(c *call, pg *page) error {
 	if err != nil {
 		return err
 	}
-	// Its result is not needed, but it tells of any check that changes.
-	if _, err := follow(c, pg, rpc.HealthState, &rpc.StateRequest{ReadOptions: c.options(), State: catalog.Any},
-		func(o *rpc.ChecksReply) *rpc.ReadMeta { return &o.ReadMeta }); err != nil {
-		return err
-	}
 	d.Total = len(out.Services)
 	var rows []*serviceRow
 	for _, name := range slices.Sorted(maps.Keys(out.Services)) {
@@ -139,9 +134,17 @@ func services(c *call, pg *page) error {
 	}
 	if d.TooMany = len(rows) > maxHealth; d.TooMany {
 		rows, d.pager = cut(c, rows, servicesPerPage)
-	}
-	if err := countHealth(c, rows); err != nil {
-		return err
+		if err := readHealth(c, rows); err != nil {
+			return err
+		}
+		pg.every = manyEvery
+	} else {
+		out, err := follow(c, pg, rpc.CatalogInventory, &rpc.NodeRequest{ReadOptions: c.options()},
+			func(o *rpc.InventoryReply) *rpc.ReadMeta { return &o.ReadMeta })
+		if err != nil {
+			return err
+		}
+		countHealth(out.Nodes, rows)
 	}
 	for _, row := range rows {
 		switch row.Health.State() {
@@ -167,19 +170,45 @@ func services(c *call, pg *page) error {
 	return nil
 }
 
-// countHealth reads the instances of services.
-func countHealth(c *call, rows []*serviceRow) error {
-	errs := make([]error, len(rows))
-	var wg sync.WaitGroup
-	turns := make(chan struct{}, parallel)
-	for i, row := range rows {
-		turns <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-turns }()
-			out, err := rpc.Call(c.r.Context(), c.Caller, rpc.HealthService, &rpc.ServiceRequest{ReadOptions: c.options(), Service: row.Name})
+// countHealth counts the instances of all services.
+func countHealth(all []*catalog.Inventory, rows []*serviceRow) {
+	byName := make(map[string]*serviceRow, len(rows))
+	for _, row := range rows {
+		byName[catalog.Fold(row.Name)] = row
+	}
+	for _, node := range all {
+		checks := map[string][]*catalog.Check{} // by service ID
+		for _, check := range node.Checks {
+			checks[check.ServiceID] = append(checks[check.ServiceID], check)
+		}
+		here := map[*serviceRow]bool{}
+		for _, svc := range node.Services {
+			row := byName[catalog.Fold(svc.Name)]
+			if row == nil {
+				continue
+			}
+			row.Health.add(catalog.Worst(slices.Concat(checks[""], checks[svc.ID])))
+			if !here[row] {
+				here[row] = true
+				row.Nodes++
+			}
+		}
+	}
+}
+
+// readHealth reads the instances of some services, one after another in a few ways at
+// once, up to the first error.
+func readHealth(c *call, rows []*serviceRow) error {
+	g, ctx := errgroup.WithContext(c.r.Context())
+	g.SetLimit(parallel)
+	for _, row := range rows {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			out, err := rpc.Call(ctx, c.Caller, rpc.HealthService, &rpc.ServiceRequest{ReadOptions: c.options(), Service: row.Name})
 			if err != nil {
-				errs[i] = err
-				return
+				return err
 			}
 			seen := map[string]struct{}{}
 			for _, inst := range out.Instances {
@@ -187,10 +216,10 @@ func countHealth(c *call, rows []*serviceRow) error {
 				seen[inst.Node.Name] = struct{}{}
 			}
 			row.Nodes = len(seen)
+			return nil
 		})
 	}
-	wg.Wait()
-	return cmp.Or(errs...)
+	return g.Wait()
 }
 
 // shownCheck is a check as a page shows it.

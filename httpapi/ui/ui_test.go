@@ -42,6 +42,8 @@ type world struct {
 	refuse  bool // writes are not done
 	mu      sync.Mutex
 	token   string
+	calls   int
+	failing string // an operation that does not work
 	status  catalog.Status
 }
 
@@ -86,6 +88,12 @@ func (w *world) instances(service string) (out []*catalog.Instance) {
 }
 
 func (w *world) Call(ctx context.Context, method string, in, out any) error {
+	w.mu.Lock()
+	w.calls++
+	w.mu.Unlock()
+	if method == w.failing {
+		return fault.Newf(fault.Unavailable, "no servers")
+	}
 	if opts := rpc.ReadOf(in); opts != nil {
 		w.mu.Lock()
 		w.token = opts.Token
@@ -109,6 +117,13 @@ func (w *world) Call(ctx context.Context, method string, in, out any) error {
 		w.names(func(n string) { out.Services[n] = []string{n, "v1"} })
 	case *rpc.InstancesReply:
 		out.Instances = w.instances(in.(*rpc.ServiceRequest).Service)
+	case *rpc.InventoryReply:
+		w.names(func(n string) {
+			out.Nodes = append(out.Nodes, &catalog.Inventory{
+				Node: &catalog.Node{ID: n, Name: n, Address: n}, Services: []*catalog.Service{{ID: n, Name: n}},
+				Checks: []*catalog.Check{w.check(n), w.check(n)},
+			})
+		})
 	case *rpc.ChecksReply:
 		w.names(func(n string) { out.Checks = append(out.Checks, w.check(n)) })
 	case *rpc.NodesReply:
@@ -490,8 +505,35 @@ func TestLive(t *testing.T) {
 	})
 }
 
+// TestServicesCost: the list of services costs a few calls, however many there are, and
+// ends with the first that fails.
+func TestServicesCost(t *testing.T) {
+	for _, tt := range []struct {
+		many    int
+		failing string
+		code    int
+		most    int
+	}{
+		{1500, "", 200, 4},
+		{maxHealth + 1, "", 200, 4 + servicesPerPage},
+		{maxHealth + 1, rpc.HealthService.Name, 500, 4 + 2*parallel},
+	} {
+		w := &world{many: tt.many, name: "web", status: catalog.Warning, failing: tt.failing}
+		r := get(serve(t, w, false, Config{}), "/ui/dc1/services")
+		if r.Code != tt.code || w.calls > tt.most {
+			t.Errorf("%d services, %q failing: %d with %d calls", tt.many, tt.failing, r.Code, w.calls)
+		}
+		if shown := strings.Count(r.Body.String(), "/ui/dc1/services/web-"); tt.code == 200 && shown < servicesPerPage {
+			t.Errorf("%d services: %d shown", tt.many, shown)
+		}
+		if tt.many <= maxHealth && !strings.Contains(r.Body.String(), "1500") {
+			t.Errorf("the figures are not there")
+		}
+	}
+}
+
 func TestConfig(t *testing.T) {
-	for path, ok := range map[string]bool{"": true, "/ui/": true, "pages": true, "/a/b/": true, "/v1/": false, "/{x}/": false, "/a//b/": false, "/../": false, "/a b/": false} {
+	for path, ok := range map[string]bool{"": true, "/ui/": true, "pages": true, "/a/b/": true, "/v1/": false, "/debug/pprof/": false, "/debugger/": true, "/{x}/": false, "/a//b/": false, "/../": false, "/a b/": false} {
 		if err := (&Config{Path: path}).Validate(); (err == nil) != ok {
 			t.Errorf("%q: %v", path, err)
 		}

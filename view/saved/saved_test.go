@@ -323,3 +323,50 @@ func TestSavedHungDisk(t *testing.T) {
 		close(gate)
 	})
 }
+
+// TestOwner: what was learned in one name is neither given to another one, nor left on disk.
+func TestOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "v", "names")
+		of := func(owner string) func(*Saved) { return func(s *Saved) { s.owner = owner } }
+		open := func(owner, want string, onDisk ...string) *Saved {
+			t.Helper()
+			s, logs := openSaved(t, path, of(owner))
+			if got := names(s); got != want || logs.Len() != 0 {
+				t.Errorf("%s reads %q, %v", owner, got, logs.All())
+			}
+			time.Sleep(time.Second)
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"web", "db", "api"} {
+				if there := bytes.Contains(data, []byte(name)); there != slices.Contains(onDisk, name) {
+					t.Errorf("%s is on disk: %v", name, there)
+				}
+			}
+			return s
+		}
+		first, _ := openSaved(t, path, of("a"))
+		first.Put(recordOf("web", 5, "n"))
+		time.Sleep(time.Second)
+		first.Put(recordOf("db", 6, "n")) // not on disk yet
+		first.Belong("b")
+		if got := names(first); got != "" {
+			t.Errorf("still there: %q", got)
+		}
+		first.Put(recordOf("api", 7, "n"))
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		second := open("b", "api@7 n", "api")
+		if err := second.Close(); err != nil {
+			t.Fatal(err)
+		}
+		third := open("", "")
+		if err := third.Close(); err != nil {
+			t.Fatal(err)
+		}
+		open("b", "")
+	})
+}
