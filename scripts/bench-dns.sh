@@ -35,11 +35,28 @@ gcc -O2 -o "$dir/echo" "$here/bench-dns/echo.c"
 "$dir/echo" $echo & pids+=($!); echopid=$!
 
 row() { # what, port, type, name, count, pid...
-	printf '%-34s ' "$1"
-	shift
-	local port=$1
-	shift
-	"$dir/gen" "$port" "$seconds" "$@" || true
+	local what=$1 port=$2
+	shift 2
+	shown "$what" "$dir/gen" "$port" "$seconds" "$@"
+}
+shown() { # what, command: its line, which is kept for the medians
+	local line
+	line=$("${@:2}") || true
+	printf '%-34s %s\n' "$1" "$line" | tee -a "$dir/rows"
+}
+# Rounds differ by more than the servers do on a machine that others use: what counts is
+# the median of many short ones.
+medians() { # field of the line after what: 1 = CPU in all, or p99
+	echo "medians of what begins the same, $2"
+	sort "$dir/rows" | awk -v k="$1" '
+		{ what = substr($0, 1, 34); split(substr($0, 36), f, " ") }
+		f[k] + 0 == f[k] { if (what != last) { show(); last = what; n = 0 } v[n++] = f[k] + 0 }
+		function show(   i, j, t) {
+			for (i = 1; i < n; i++) for (j = i; j > 0 && v[j] < v[j - 1]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
+			if (n > 0) printf "%s %8.2f of %d rounds, %.2f to %.2f\n", last, v[int(n / 2)], n, v[0], v[n - 1]
+		}
+		END { show() }'
+	: >"$dir/rows"
 }
 
 # Agents of more than one part stand on loopback each at an address of its own, where
@@ -64,10 +81,9 @@ until_true() { # seconds, command...
 	done
 }
 at() { # what, last byte, seconds, options of gen, then type, name, count, process
-	printf '%-34s ' "$1"
-	local host=$2 long=$3
+	local what=$1 host=$2 long=$3
 	shift 3
-	"$dir/gen" -a "$net.$host" $1 8600 "$long" "$2" "$3" "$4" "$5" || true
+	shown "$what" "$dir/gen" -a "$net.$host" $1 8600 "$long" "$2" "$3" "$4" "$5"
 }
 
 if [[ $parts == *one* ]]; then . "$here/bench-dns/one.sh"; fi

@@ -23,6 +23,8 @@ for ((r = 1; r <= rounds; r++)); do
 	at "A over TCP, 8 x 32 pipelined" 1 "$seconds" -t 1 web.service.consul 0 "${pid[s1]}"
 done
 
+medians 1 "us of CPU a query"
+
 # A flood at each agent in turn: nobody loses the leader, and nobody waits for long.
 metric() { api "$1" 'agent/metrics?format=prometheus' | awk -v n="consul_runtime_sched_wait_$2_ns" '$1 == n { printf "%.0f", $2 / 1000 }'; }
 term() { api "$1" agent/self | grep -o '"term":"[0-9]*"' | head -1; }

@@ -72,6 +72,7 @@ for ((r = 1; r <= rounds; r++)); do
 	compare "A, a name of 500" 1 many.service.consul 0
 	compare "SRV, a name of 500" 33 many.service.consul 0
 done
+medians 1 "us of CPU a query"
 [ "$names" = 0 ] && return 0
 
 echo "filling $names names"
@@ -89,3 +90,4 @@ for ((r = 1; r <= rounds; r++)); do
 	echo "the changes alone take $(awk "BEGIN{printf \"%.0f%%\", ($b - $a) / 2 * 100}") of a CPU"
 	wait $fill || true
 done
+medians 1 "us of CPU a query"
