@@ -63,7 +63,7 @@ docs: ## write the reference pages in docs/reference and the tables of docs/metr
 	$(GO) test -count=1 -run '^TestReference$$' ./cmd/consul ./internal/metrics -args -write
 
 test: ## run all tests; the documents' commands and the recorded cases print their counts at the end
-	$(GO) test -skip '^Test(RecordedBehaviour|Pages)$$' ./...
+	$(GO) test -timeout 20m -skip '^Test(RecordedBehaviour|Pages)$$' ./...
 	@$(MAKE) --no-print-directory test-docs
 	@$(MAKE) --no-print-directory conformance
 
@@ -105,7 +105,7 @@ test-large: ## put MEMBERS (default 1000) agents into one pool that loses packet
 	$(GO) test -count=1 -v -timeout 24h -run '^TestLargePool$$' ./daemon -args -cluster.large=$(or $(MEMBERS),1000)
 
 race: ## run all tests with the race detector, in the agents too (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -skip '^Test(RecordedBehaviour|Pages)$$' ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m -skip '^Test(RecordedBehaviour|Pages)$$' ./...
 	CGO_ENABLED=1 $(GO) test -race -count=1 -v -run '^TestRecordedBehaviour$$' ./internal/conformance -args -raced
 
 cover: ## write build/cover.html and print the coverage of each package
