@@ -100,9 +100,14 @@ func (s *shapes) members(t reflect.Type, into map[string]*shape) {
 			tag = f.Tag.Get("json")
 		}
 		name, _, _ := strings.Cut(tag, ",")
-		if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct {
-			s.members(f.Type, into)
-			continue
+		if part := f.Type; f.Anonymous && name == "" {
+			if part.Kind() == reflect.Pointer {
+				part = part.Elem()
+			}
+			if part.Kind() == reflect.Struct {
+				s.members(part, into)
+				continue
+			}
 		}
 		if !f.IsExported() || name == "-" {
 			continue
