@@ -118,7 +118,7 @@ func TestPages(t *testing.T) {
 			b.click("xpath", fmt.Sprintf("//nav[@aria-label='Pages']//a[normalize-space()=%q]", section))
 			b.await(section, "return document.querySelector('nav [aria-current=page]')?.textContent === arguments[0] && location.pathname.startsWith('/ui/dc2/')", section)
 		}
-		for old, now := range map[string]string{"dc1/nodes": "dc1/nodes", "dc1/services/web/instances": "dc1/services/web/instances", "dc1/kv/app/name/edit": "dc1/kv/app/name/edit", "dc2": "dc2/services", "": "dc1/services", "dc1/overview/server-status": "dc1/servers"} {
+		for old, now := range map[string]string{"dc1/nodes": "dc1/nodes", "dc1/services/web/instances": "dc1/services/web/instances", "dc1/kv/app/name/edit": "dc1/kv/app/name/edit", "dc2": "dc2/services", "": "", "dc1/overview/server-status": "dc1/servers"} {
 			b.open(base + old)
 			if at := b.url(); at != base+now {
 				t.Errorf("%s led to %s", old, at)
