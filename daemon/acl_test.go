@@ -412,6 +412,10 @@ func TestACLReplication(t *testing.T) {
 	}
 	seesKept, seesDropped := sees(keep.SecretID), sees(drop.SecretID)
 	two.await(t, "the new tokens", func() bool { return seesKept() && seesDropped() })
+	two.await(t, "the policy", func() bool {
+		p, _, err := two.client.ACL().PolicyReadByName("keep", &api.QueryOptions{Datacenter: "dc2"})
+		return err == nil && p != nil
+	})
 	local, _, err := two.client.ACL().TokenCreate(&api.ACLToken{Local: true, Policies: []*api.ACLLink{{Name: "keep"}}}, nil)
 	if err != nil {
 		t.Fatal(err)
