@@ -328,7 +328,7 @@ func (p *Pool) Close() error {
 		// nothing left to probe with, and no process shall take seconds longer to stop
 		// for it; but where the network is made for a test, the clock is too, and the
 		// test shall see everything end.
-		if _, real := p.network.(kernel); !real && p.serf.NumNodes() > 1 {
+		if _, machines := p.network.(kernel); !machines && p.serf.NumNodes() > 1 {
 			time.Sleep(time.Duration(p.serf.Memberlist().GetHealthScore()+1) * p.cfg.Timers.ProbeInterval)
 		}
 	} else if p.transport != nil {
