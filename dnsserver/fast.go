@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"bytes"
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,10 @@ type fast struct {
 	// packing says of some of the questions at a time that somebody packs their
 	// answer: the others that have missed it need not do so too.
 	packing [256]atomic.Bool
+	// replies are *wire.Reply, of some KiB, for packed answers to be tried with.
+	replies sync.Pool
+	// never is over: who asks with it waits for nothing.
+	never context.Context
 }
 
 // packed is the part of the fast path that goes with one configuration.
@@ -53,6 +58,10 @@ func newFast(src zone.Source) *fast {
 		return nil
 	}
 	f := &fast{source: pulsing, stamps: table.NewStamps()}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	f.never = ctx
+	f.replies.New = func() any { return &wire.Reply{} }
 	f.sources.Store(&[]string{""})
 	pulsing.OnChange(func(dc string, s view.Subject) {
 		f.stamps.Changed(catalog.Fold(dc), uint8(s.Kind), s.Name)
@@ -97,7 +106,18 @@ type clerk struct {
 	reply   wire.Reply
 	tally   tally
 	scratch []byte // a question that its answer is written over, for who wants to see both
+	renewed int    // answers packed anew for this batch
 }
+
+// What a clerk packs itself, since the answer it has is of a moment ago: to have that
+// done by the full path costs twice as much, and the asker the wait for a goroutine.
+const (
+	// maxRenewed answers in a batch are; the asker behind them waits for each.
+	maxRenewed = 8
+	// renewable is how long an answer of few records is, in bytes: some take
+	// milliseconds.
+	renewable = 2048
+)
 
 func newClerk(s *Server) *clerk {
 	c := &clerk{s: s}
@@ -111,6 +131,7 @@ func (c *clerk) read(msgs [][]byte) {
 	c.live, c.now = c.s.live.Load(), time.Now()
 	c.own = view.Pulse{}
 	clear(c.asked[:])
+	c.renewed = 0
 	if c.live.packed != nil {
 		c.own = c.s.fast.source.Pulse("")
 	}
@@ -161,7 +182,10 @@ func (c *clerk) answer(i int, msg []byte, from asker) int {
 	r.Room, r.Serial = wire.Room(room), uint32(c.own.Index)
 	r.RA = c.s.recursor.Serves(from.addr)
 	r.TC = c.live.cfg.EnableTruncate || capped
-	if e != nil && c.holds(e) {
+	if e != nil && !c.holds(e) {
+		e = c.renew(q, e)
+	}
+	if e != nil {
 		if len(e.Answer()) == 0 {
 			return 0 // it cannot be packed
 		}
@@ -202,6 +226,20 @@ func (c *clerk) answer(i int, msg []byte, from asker) int {
 	}
 	c.tally.add(q, rcodeNameError, false)
 	return c.held(n, msg, q, rcodeNameError, guarded, from)
+}
+
+// renew packs an answer anew that does not hold any more, out of what is known: it
+// waits for nothing. It returns nil where that is the full path's task.
+func (c *clerk) renew(q *wire.Query, old *table.Entry) *table.Entry {
+	if n := len(old.Answer()); n == 0 || n > renewable || c.renewed == maxRenewed {
+		return nil
+	}
+	c.renewed++
+	repack(c.s.fast.never, c.s, c.live, q, wire.Answer(old.Answer()).Rcode() == rcodeNameError)
+	if e := entryOf(c.s, c.live, q); e != nil && c.holds(e) {
+		return e
+	}
+	return nil
 }
 
 // refuse answers who has asked for too many names that do not exist.

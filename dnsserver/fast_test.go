@@ -313,3 +313,62 @@ func TestFastAllocates(t *testing.T) {
 		}
 	}
 }
+
+// What has changed is answered at once by who reads the question, out of what is known
+// now; large answers are left to others.
+func TestFastRenews(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		instances int
+		want      bool
+	}{{"few", 3, true}, {"one", 1, true}, {"many", 100, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPlace(rand.New(rand.NewPCG(1, 1)))
+			set := func(i, port int) {
+				n := &catalog.Node{Name: fmt.Sprintf("n%d", i), Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String(), Datacenter: "dc1"}
+				s := &catalog.Service{ID: "w", Name: "w", Port: port, Weights: catalog.DefaultWeights}
+				p.feed.Apply(catalog.Batch{Index: p.dir.Index() + 1, Changes: []catalog.Change{
+					{Op: catalog.NodeSet, Node: n}, {Op: catalog.InstanceSet, Instance: &catalog.Instance{Node: n, Service: s}},
+				}})
+			}
+			for i := range c.instances {
+				set(i, 80)
+			}
+			s, err := New(DefaultConfig(), Deps{Source: view.NewLocal("dc1", p.dir), Logger: zap.NewNop()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := question("w.service.consul.", dns.TypeSRV)
+			m.SetEdns0(65535, false)
+			req, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			from := asker{addr: local, tcp: true}
+			s.respond(req, make([]byte, udpBuffer), from)
+			if s.quick(req, make([]byte, 1<<16), from) == nil {
+				t.Fatal("the answer is not packed")
+			}
+			set(0, 8080)
+			out := s.quick(req, make([]byte, 1<<16), from)
+			if (out != nil) != c.want {
+				t.Fatalf("answered: %v, want %v", out != nil, c.want)
+			}
+			if out == nil {
+				return
+			}
+			var r dns.Msg
+			if err := r.Unpack(out); err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, rr := range r.Answer {
+				srv, is := rr.(*dns.SRV)
+				found = found || is && srv.Port == 8080
+			}
+			if len(r.Answer) != c.instances || !found {
+				t.Errorf("the answer is not of now:\n%v", &r)
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"consul.internal/catalog"
+	"consul.internal/dnsserver/wire"
 	"consul.internal/internal/fault"
 	"consul.internal/view"
 	"consul.internal/view/world"
@@ -269,19 +270,26 @@ func TestFastKeepsFollowing(t *testing.T) {
 			req := pack(t, name, dns.TypeA)
 			from := asker{addr: local}
 			s.respond(req, make([]byte, udpBuffer), from)
-			full := 0
+			var q wire.Query
+			if !wire.Parse(req, &q) {
+				t.Fatal(name)
+			}
+			full, renewed, last := 0, 0, entryOf(s, s.live.Load(), &q)
 			for range 3600 { // an hour, six times what a name is kept for
 				time.Sleep(time.Second)
 				if s.quick(req, make([]byte, udpBuffer), from) == nil {
 					full++
 					s.respond(req, make([]byte, udpBuffer), from)
 				}
+				if e := entryOf(s, s.live.Load(), &q); e != last {
+					renewed, last = renewed+1, e
+				}
 			}
 			if !all[dc].follows(subject) {
 				t.Errorf("%s is in use and not followed", name)
 			}
-			if full == 0 || full > 100 {
-				t.Errorf("%s: %d of 3600 questions took the full path", name, full)
+			if renewed == 0 || renewed > 100 || full > 0 {
+				t.Errorf("%s: %d of 3600 answers were packed anew; %d questions took the full path", name, renewed, full)
 			}
 			time.Sleep(15 * time.Minute)
 			synctest.Wait()

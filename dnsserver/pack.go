@@ -155,13 +155,20 @@ func learn(s *Server, req []byte, nameError bool) {
 	if e := entryOf(s, live, &q); e != nil && len(e.Answer()) == 0 {
 		return // it has been tried
 	}
+	ctx, cancel := context.WithTimeout(s.ctx, live.cfg.Limits.QueryTimeout)
+	defer cancel()
+	defer s.spare(new([]byte))
+	repack(ctx, s, live, &q, nameError)
+}
+
+// repack packs the answer to a question, if nobody does so already.
+func repack(ctx context.Context, s *Server, live *live, q *wire.Query, nameError bool) {
 	turn := &s.fast.packing[binary.BigEndian.Uint16(q.Key[max(0, q.KeyLen/2-2):])%uint16(len(s.fast.packing))]
 	if !turn.CompareAndSwap(false, true) {
 		return
 	}
 	defer turn.Store(false)
-	defer s.spare(new([]byte))
-	p := &packer{s: s, live: live, q: &q, name: presentation(q.Name())}
+	p := &packer{ctx: ctx, s: s, live: live, q: q, name: presentation(q.Name())}
 	answer, mark, ok := p.pack(nameError)
 	if !ok {
 		return
@@ -197,6 +204,7 @@ var errNotPacked = fault.Newf(fault.Invalid, "the answer has a form that is not 
 
 // packer makes one packed answer.
 type packer struct {
+	ctx  context.Context
 	s    *Server
 	live *live
 	q    *wire.Query
@@ -221,9 +229,7 @@ func (p *packer) pack(nameError bool) (wire.Answer, table.Mark, bool) {
 	if nameError && (z.Remote(name) || p.absent()) {
 		return nil, none, false // of what does not exist there could be any number
 	}
-	ctx, cancel := context.WithTimeout(p.s.ctx, p.live.cfg.Limits.QueryTimeout)
-	defer cancel()
-	a := z.AnswerTo(ctx, name, p.q.Type, netip.Addr{})
+	a := z.AnswerTo(p.ctx, name, p.q.Type, netip.Addr{})
 	if a.Err != nil || a.Stale || a.Scoped || !a.Authoritative {
 		return nil, none, false
 	}
@@ -559,8 +565,9 @@ func (p *packer) same(answer wire.Answer, a *zone.Reply, order zone.Shuffle) boo
 	q.EDNS, q.Flags, q.Lower = false, 0, true
 	got := make([]byte, len(want)+plainOPT)
 	copy(got, want[:p.question()])
-	r := &wire.Reply{Serial: serial, Room: wire.Room{Size: 1 << 16, Answers: wire.MaxRecords}}
-	r.Order.Shuffle = order
+	r := p.s.fast.replies.Get().(*wire.Reply)
+	defer p.s.fast.replies.Put(r)
+	r.Serial, r.Room, r.Order.Shuffle = serial, wire.Room{Size: 1 << 16, Answers: wire.MaxRecords}, order
 	n, cut, ok := answer.Write(got, &q, r)
 	return ok && !cut && bytes.Equal(got[:n], want)
 }

@@ -30,10 +30,11 @@ type reader struct {
 	bufs    [batch][]byte
 	queries [batch][]byte // the parts of bufs that were read
 
-	n     int // datagrams in the batch
-	errno syscall.Errno
-	ready int // replies in the batch
-	sent  int
+	n      int // datagrams in the batch
+	errno  syscall.Errno
+	waited bool // there was nothing to read at first
+	ready  int  // replies in the batch
+	sent   int
 
 	// The methods as values, made once: they are passed to the poller each time.
 	receiving, sending func(fd uintptr) bool
@@ -143,6 +144,7 @@ func newReader(s *Server, c *net.UDPConn) *reader {
 
 // read takes a batch, answers what the fast path can, and has the rest answered.
 func (r *reader) read() error {
+	r.waited = false
 	if err := r.raw.Read(r.receiving); err != nil {
 		return err
 	}
@@ -156,8 +158,11 @@ func (r *reader) read() error {
 		_ = r.raw.Write(r.sending) // nobody can be told; the askers try again
 	}
 	// A loop that always finds something to read would keep others from this CPU
-	// for as long as the scheduler's time slice: raft and gossip among them.
-	runtime.Gosched()
+	// for as long as the scheduler's time slice: raft and gossip among them. Who has
+	// waited has let them, and to yield once more would wake a thread for nothing.
+	if !r.waited {
+		runtime.Gosched()
+	}
 	return nil
 }
 
@@ -178,6 +183,7 @@ func (r *reader) receive(fd uintptr) bool {
 			r.n, r.errno = int(n), 0
 			return true
 		case syscall.EAGAIN:
+			r.waited = true
 			return false
 		case syscall.EINTR:
 		default:

@@ -72,6 +72,7 @@ type Server struct {
 	door     *door.Door
 	bodies   bodies
 	headers  guard.Headers
+	zips     sync.Pool // *gzip.Writer
 }
 
 // pace lets something happen once in a while: a stranger must not fill the log.
