@@ -27,6 +27,9 @@ const (
 	// slow is what a name of the own datacenter never takes (an answer, a stale
 	// answer or SERVFAIL within that time); counted, for the machine may be busy.
 	slow = 100 * time.Millisecond
+	// stall is how long the probe itself never rests. Where it does, the machine had no
+	// processor for it, nor perhaps for the agent: that time counts for neither.
+	stall = 3 * asInFaultRuns
 )
 
 // question asks for the addresses of a service, with EDNS.
@@ -111,8 +114,11 @@ type dnsProbe struct {
 	stop  context.CancelFunc
 	done  sync.WaitGroup
 
-	mu    sync.Mutex
-	sent  map[uint16]time.Time
+	mu      sync.Mutex
+	sent    map[uint16]open
+	last    time.Time     // when the probe last ran
+	stalled time.Duration // how long it did not, where it should have
+
 	times []time.Duration
 	asked int
 	right int
@@ -120,6 +126,27 @@ type dnsProbe struct {
 	slow  int
 	bad   []string
 	late  []string
+}
+
+// open is a question without an answer so far.
+type open struct {
+	at      time.Time
+	stalled time.Duration // the probe's, until then
+}
+
+// beat notes that the probe runs. mu is held.
+func (p *dnsProbe) beat(now time.Time) {
+	if d := now.Sub(p.last); !p.last.IsZero() && d > stall {
+		p.stalled += d
+	}
+	p.last = now
+}
+
+// unanswered is how many questions are open.
+func (p *dnsProbe) unanswered() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.sent)
 }
 
 // probeDNS begins to ask for name, whose addresses are want.
@@ -130,7 +157,7 @@ func (a *agent) probeDNS(every time.Duration, name string, want ...string) *dnsP
 	if err != nil {
 		a.lab.t.Fatal(err)
 	}
-	p := &dnsProbe{agent: a, name: name, want: want, stop: cancel, sent: map[uint16]time.Time{}}
+	p := &dnsProbe{agent: a, name: name, want: want, stop: cancel, sent: map[uint16]open{}}
 	p.done.Go(func() { p.send(ctx, c, every) })
 	p.done.Go(func() { p.receive(c) })
 	return p
@@ -143,7 +170,9 @@ func (p *dnsProbe) send(ctx context.Context, c net.Conn, every time.Duration) {
 	for id := uint16(1); ; id++ {
 		select {
 		case <-ctx.Done():
-			pause(context.Background(), 200*time.Millisecond) // the last answers come in
+			for end := time.Now().Add(tooLate); p.unanswered() > 0 && time.Now().Before(end); { // the last answers come in
+				pause(context.Background(), every)
+			}
 			return
 		case <-tick.C:
 		}
@@ -154,7 +183,9 @@ func (p *dnsProbe) send(ctx context.Context, c net.Conn, every time.Duration) {
 		}
 		p.mu.Lock()
 		delete(p.sent, id) // of 65,536 queries ago, if it is still open
-		p.sent[id] = time.Now()
+		now := time.Now()
+		p.beat(now)
+		p.sent[id] = open{now, p.stalled}
 		p.asked++
 		p.mu.Unlock()
 		if _, err := c.Write(raw); err != nil {
@@ -186,12 +217,14 @@ func (p *dnsProbe) receive(c net.Conn) {
 func (p *dnsProbe) take(m *dns.Msg) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	began, open := p.sent[m.Id]
-	if !open {
+	q, known := p.sent[m.Id]
+	if !known {
 		return
 	}
 	delete(p.sent, m.Id)
-	took := time.Since(began)
+	now := time.Now()
+	p.beat(now)
+	began, took := q.at, now.Sub(q.at)-(p.stalled-q.stalled)
 	p.times = append(p.times, took)
 	if took > slow {
 		if p.slow++; len(p.late) < maxBad {
@@ -233,13 +266,13 @@ func (p *dnsProbe) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := rig.Summarize(p.times)
-	figures(t, fmt.Sprintf("%s: DNS at %s", t.Name(), p.agent.name), nil, "asked=%d right=%d stale=%d slow=%d median=%v worst=%v",
-		p.asked, p.right, p.stale, p.slow, s.Median.Round(time.Microsecond), s.Worst.Round(time.Millisecond))
+	figures(t, fmt.Sprintf("%s: DNS at %s", t.Name(), p.agent.name), nil, "asked=%d right=%d stale=%d slow=%d median=%v worst=%v machine-stood=%v",
+		p.asked, p.right, p.stale, p.slow, s.Median.Round(time.Microsecond), s.Worst.Round(time.Millisecond), p.stalled.Round(time.Millisecond))
 	if p.slow > 0 {
 		t.Logf("DNS at %s, slower than %v: %v", p.agent.name, slow, p.late)
 	}
 	if p.asked == 0 || p.right != p.asked {
-		t.Errorf("DNS at %s: %d of %d queries for %s answered rightly; %d without an answer; others:\n  %s",
+		wrong(t, "DNS at %s: %d of %d queries for %s answered rightly; %d without an answer; others:\n  %s",
 			p.agent.name, p.right, p.asked, p.name, len(p.sent), strings.Join(p.bad, "\n  "))
 	}
 }

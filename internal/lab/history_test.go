@@ -67,7 +67,7 @@ func TestTorture(t *testing.T) {
 				call := h.Begin(rig.Op{Client: callers + 1, Kind: rig.Read, Key: key})
 				value, err := l.readKey(l.ctx, l.clients[0], key, "consistent")
 				if err != nil {
-					t.Errorf("the last read of %s: %v", key, err)
+					wrong(t, "the last read of %s: %v", key, err)
 					call.Failed(rig.Unknown)
 					continue
 				}
@@ -75,13 +75,12 @@ func TestTorture(t *testing.T) {
 			}
 			begin := time.Now()
 			if err := rig.CheckLinearizable(h.Ops(), checkLimit); err != nil {
-				t.Error(err)
-				t.Error(explain(h.Ops()))
+				wrong(t, "%v\n%s", err, explain(h.Ops()))
 			}
 			figures(t, t.Name(), nil, "operations=%d ok=%d unknown=%d not-done=%d keys=%d checked-in=%v harm=%v",
 				len(ops), counts[rig.OK], counts[rig.Unknown], counts[rig.Fail], len(services), time.Since(begin).Round(time.Millisecond), m.done)
 			if counts[rig.OK] < 100 {
-				t.Errorf("only %d operations ended well", counts[rig.OK])
+				wrong(t, "only %d operations ended well", counts[rig.OK])
 			}
 			keys.judge()
 			l.sameState()
@@ -272,7 +271,7 @@ func (l *lab) sameState() {
 		}
 		return nil
 	}); err != nil {
-		l.t.Errorf("THE SERVERS' STATES DIFFER: %v", err)
+		wrong(l.t, "THE SERVERS' STATES DIFFER: %v", err)
 	}
 	l.sameHashes()
 }

@@ -247,13 +247,13 @@ func (l *lab) close() {
 			expected := a.expected[p]
 			a.mu.Unlock()
 			if !p.Alive() && !expected && l.isAgent(p) {
-				l.t.Errorf("%s: process %d ended by itself: %v\n%s", a.name, i+1, p.Wait(context.Background()), p.Tail(tail))
+				wrong(l.t, "%s: process %d ended by itself: %v\n%s", a.name, i+1, p.Wait(context.Background()), p.Tail(tail))
 			}
 		}
 		for line := range strings.Lines(a.logs()) {
 			for _, bad := range []string{"panic:", "fatal error:", "DATA RACE", "recovered from a panic"} {
 				if strings.Contains(line, bad) {
-					l.t.Errorf("%s wrote: %s", a.name, line)
+					wrong(l.t, "%s wrote: %s", a.name, line)
 				}
 			}
 		}

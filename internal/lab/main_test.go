@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,7 +60,28 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
-	return m.Run()
+	status := m.Run()
+	for _, line := range wrongs.lines {
+		fmt.Println("lab: FAILED", line)
+	}
+	return status
+}
+
+// wrongs is what tests have failed for, said once more at the end: agents' logs come
+// after it else, and only the end of much may be seen.
+var wrongs struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+// wrong fails a test.
+func wrong(t *testing.T, format string, args ...any) {
+	t.Helper()
+	text := fmt.Sprintf(format, args...)
+	t.Error(text)
+	wrongs.mu.Lock()
+	defer wrongs.mu.Unlock()
+	wrongs.lines = append(wrongs.lines, fmt.Sprintf("%s: %.2000s", t.Name(), text))
 }
 
 func build(ctx context.Context, to string) error {

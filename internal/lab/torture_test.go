@@ -76,31 +76,31 @@ func (k *locks) judge() {
 	last := &keyCaller{locks: k, id: keyCallers + 1, seen: map[string]pairSeen{}}
 	for pair := range pairs {
 		if err := last.read(k.lab.ctx, k.lab.clients[0], pair, doBoth, 0, "consistent", false); err != nil {
-			t.Errorf("the last read of %s: %v", pair, err)
+			wrong(t, "the last read of %s: %v", pair, err)
 		}
 	}
 	begin := time.Now()
 	for _, e := range checkPairs(k.hist.calls, checkLimit) {
-		t.Error(e)
+		wrong(t, "%s", e)
 	}
 	for _, e := range overlaps(k.held) {
-		t.Error(e)
+		wrong(t, "%s", e)
 	}
 	figures(t, t.Name()+" keys", nil, "operations=%d done=%v refused=%d unknown=%d pairs=%d sessions=%d tenures=%d abandoned=%d checked-in=%v",
 		len(k.hist.calls), counts, refused, unknown, len(pairs), len(k.sessions), len(k.held), k.ends, time.Since(begin).Round(time.Millisecond))
 	if tortureSpan() < time.Minute { // too short to expect anything on a busy machine but some reads and writes
 		if counts[doGet] == 0 || counts[doSet] == 0 {
-			t.Errorf("nothing ended well: %v", counts)
+			wrong(t, "nothing ended well: %v", counts)
 		}
 		return
 	}
 	for v := doGet; v <= doEnd; v++ {
 		if counts[v] == 0 {
-			t.Errorf("no %s ended well", v)
+			wrong(t, "no %s ended well", v)
 		}
 	}
 	if len(k.held) == 0 {
-		t.Error("nobody was ever elected")
+		wrong(t, "nobody was ever elected")
 	}
 }
 
@@ -268,7 +268,7 @@ func (c *keyCaller) read(ctx context.Context, at *agent, pair string, verb keyVe
 		call.got[i] = seen[i].version
 	}
 	if err != nil && status(err) == 0 {
-		c.lab.t.Error(err)
+		wrong(c.lab.t, "%v", err)
 	}
 	c.hist.finish(call, rig.OK)
 	return nil
