@@ -30,14 +30,19 @@ type reader struct {
 	bufs    [batch][]byte
 	queries [batch][]byte // the parts of bufs that were read
 
-	n      int // datagrams in the batch
-	errno  syscall.Errno
-	waited bool // there was nothing to read at first
-	ready  int  // replies in the batch
-	sent   int
+	got   got
+	ready int // replies in the batch
+	sent  int
 
 	// The methods as values, made once: they are passed to the poller each time.
 	receiving, sending func(fd uintptr) bool
+}
+
+// got is what reading has brought.
+type got struct {
+	n      int // datagrams in the batch
+	errno  syscall.Errno
+	waited bool // there was nothing to read at first
 }
 
 // peer is who sent a datagram, and to which of our addresses.
@@ -144,14 +149,14 @@ func newReader(s *Server, c *net.UDPConn) *reader {
 
 // read takes a batch, answers what the fast path can, and has the rest answered.
 func (r *reader) read() error {
-	r.waited = false
+	r.got.waited = false
 	if err := r.raw.Read(r.receiving); err != nil {
 		return err
 	}
-	if r.errno != 0 {
-		return r.errno
+	if r.got.errno != 0 {
+		return r.got.errno
 	}
-	r.s.count.udp.Add(uint64(r.n))
+	r.s.count.udp.Add(uint64(r.got.n))
 	r.answer()
 	if r.ready > 0 {
 		r.sent = 0
@@ -160,7 +165,7 @@ func (r *reader) read() error {
 	// A loop that always finds something to read would keep others from this CPU
 	// for as long as the scheduler's time slice: raft and gossip among them. Who has
 	// waited has let them, and to yield once more would wake a thread for nothing.
-	if !r.waited {
+	if !r.got.waited {
 		runtime.Gosched()
 	}
 	return nil
@@ -180,14 +185,14 @@ func (r *reader) receive(fd uintptr) bool {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.in[0])), batch, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
-			r.n, r.errno = int(n), 0
+			r.got.n, r.got.errno = int(n), 0
 			return true
 		case syscall.EAGAIN:
-			r.waited = true
+			r.got.waited = true
 			return false
 		case syscall.EINTR:
 		default:
-			r.n, r.errno = 0, errno
+			r.got.n, r.got.errno = 0, errno
 			return true
 		}
 	}
@@ -196,7 +201,7 @@ func (r *reader) receive(fd uintptr) bool {
 // answer puts what the fast path can answer among the replies.
 func (r *reader) answer() {
 	r.ready = 0
-	for i := range r.n {
+	for i := range r.got.n {
 		r.queries[i] = r.bufs[i][:r.in[i].n]
 		if r.in[i].hdr.Control != nil {
 			r.peers[i].asked.received(&r.in[i].hdr)
@@ -207,7 +212,7 @@ func (r *reader) answer() {
 		done = r.quick()
 	}
 	// What is left of the batch after a bug, or where there is no fast path.
-	for i := done; i < r.n; i++ {
+	for i := done; i < r.got.n; i++ {
 		r.s.takeUDP(r.c, r.from(i), r.peers[i].asked, r.queries[i])
 	}
 }
@@ -221,10 +226,10 @@ func (r *reader) quick() (done int) {
 		}
 	}()
 	c := r.clerk
-	c.read(r.queries[:r.n])
+	c.read(r.queries[:r.got.n])
 	observer := c.live.observer
-	pick := rand.IntN(r.n) // one stands for the batch: none costs much, and each is as likely
-	for i := range r.n {
+	pick := rand.IntN(r.got.n) // one stands for the batch: none costs much, and each is as likely
+	for i := range r.got.n {
 		at := r.from(i)
 		from := asker{addr: at.Addr().Unmap(), port: at.Port()}
 		wish := observer.Wants()
@@ -244,7 +249,7 @@ func (r *reader) quick() (done int) {
 			continue // no reply
 		}
 		if i == pick {
-			c.countName(i, n, r.bufs[i], r.n)
+			c.countName(i, n, r.bufs[i], r.got.n)
 		}
 		out := &r.out[r.ready].hdr
 		r.iovs[i].SetLen(n)
@@ -255,7 +260,7 @@ func (r *reader) quick() (done int) {
 		}
 		r.ready++
 	}
-	c.tally.flush(r.s, c.now, r.n)
+	c.tally.flush(r.s, c.now, r.got.n)
 	return done
 }
 
