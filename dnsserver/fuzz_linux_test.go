@@ -31,18 +31,18 @@ func FuzzBatch(f *testing.F) {
 	f.Cleanup(func() { _ = c.Close() })
 	r := newReader(s, c)
 	f.Fuzz(func(t *testing.T, said []byte) {
-		r.n = 0
-		for rest := said; len(rest) >= lengthLen && r.n < batch; r.n++ {
+		r.got.n = 0
+		for rest := said; len(rest) >= lengthLen && r.got.n < batch; r.got.n++ {
 			n := min(int(binary.BigEndian.Uint16(rest)), len(rest)-lengthLen, udpBuffer)
-			copy(r.bufs[r.n], rest[lengthLen:lengthLen+n])
-			r.in[r.n].n = uint32(n)
+			copy(r.bufs[r.got.n], rest[lengthLen:lengthLen+n])
+			r.in[r.got.n].n = uint32(n)
 			rest = rest[lengthLen+n:]
 		}
-		if r.n == 0 {
+		if r.got.n == 0 {
 			return
 		}
 		var ids []uint16
-		for i := range r.n {
+		for i := range r.got.n {
 			id := uint16(0)
 			if r.in[i].n >= 2 {
 				id = binary.BigEndian.Uint16(r.bufs[i])
@@ -57,7 +57,7 @@ func FuzzBatch(f *testing.F) {
 		for i := range r.ready {
 			iov := r.out[i].hdr.Iov
 			at := -1
-			for k := range r.n {
+			for k := range r.got.n {
 				if iov == &r.iovs[k] {
 					at = k
 				}
