@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -335,8 +336,27 @@ func TestACLNamesOfAClient(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	explained := func() string {
+		t.Helper()
+		var e struct {
+			Instances []struct {
+				Given  bool
+				Reason string
+			}
+		}
+		if _, err := client.client.Raw().Query("/v1/internal/dns/explain/web.service.consul/SRV", &e, nil); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(e.Instances)
+	}
+	if e := explained(); !strings.Contains(e, "{false ") || !strings.Contains(e, "acl.tokens.dns") {
+		t.Errorf("explained: %s", e)
+	}
 	set(web)
 	client.await(t, "the name with its token", func() bool { return count() == 1 })
+	if e := explained(); !strings.Contains(e, "{true ") || strings.Contains(e, "acl.tokens.dns") {
+		t.Errorf("explained: %s", e)
+	}
 	for range 2 {
 		if a, b, c := cached(""), cached(web), cached(rootToken); a != 0 || b != 1 || c != 1 {
 			t.Errorf("cached: %d for anybody, %d for the token of DNS, %d for all rights", a, b, c)

@@ -1,12 +1,14 @@
 package dnsserver
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"strings"
 
 	"github.com/miekg/dns"
 
+	"consul.internal/catalog"
 	"consul.internal/dnsserver/zone"
 	"consul.internal/internal/fault"
 )
@@ -25,6 +27,7 @@ type Explanation struct {
 	Instances  []ExplainedInstance
 	Status     string // of the answer, as dig calls it
 	Answer     string // as dig shows it
+	Note       string `json:",omitempty"` // what could not be found out
 }
 
 // ExplainedView is something in the agent's memory that the answer is made of.
@@ -45,8 +48,8 @@ type ExplainedInstance struct {
 // resolvers.
 const explainedSize = 1232
 
-// maxExplained bounds how many instances are explained.
-const maxExplained = 4096
+// MaxExplained bounds how many instances are explained.
+const MaxExplained = 4096
 
 // Explain answers a question as one over UDP with EDNS, and tells how that came about.
 func (d Direct) Explain(ctx context.Context, name, qtype string, from netip.Addr) (*Explanation, error) {
@@ -102,14 +105,16 @@ func trace(ctx context.Context, s *Server, live *live, name zone.Name, qtype uin
 	if name.Kind != zone.Service || w.First == nil {
 		return
 	}
-	for _, i := range w.First.Instances[:min(len(w.First.Instances), maxExplained)] {
-		e := ExplainedInstance{
-			Node: i.Node.Name, ID: i.Service.ID, Address: i.Service.Address, Port: i.Service.Port, Status: string(i.Status()),
-		}
-		if e.Address == "" {
-			e.Address = i.Node.Address
-		}
+	for _, i := range w.First.Instances[:min(len(w.First.Instances), MaxExplained)] {
+		e := ExplainedOf(i)
 		e.Given, e.Reason = z.Verdict(ctx, name, qtype, w.First, i, r, &a)
 		out.Instances = append(out.Instances, e)
+	}
+}
+
+// ExplainedOf is an instance of which nothing is said yet.
+func ExplainedOf(i *catalog.Instance) ExplainedInstance {
+	return ExplainedInstance{
+		Node: i.Node.Name, ID: i.Service.ID, Address: cmp.Or(i.Service.Address, i.Node.Address), Port: i.Service.Port, Status: string(i.Status()),
 	}
 }

@@ -2,7 +2,6 @@ package names
 
 import (
 	"cmp"
-	"context"
 	"encoding/base64"
 	"mime"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"consul.internal/dnsserver"
 	"consul.internal/dnsserver/observe"
 	"consul.internal/httpapi/edge"
 )
@@ -19,7 +17,7 @@ import (
 type Server interface {
 	Message(query []byte, from netip.Addr) (reply []byte, ttl uint32)
 	Top(n int) observe.Summary
-	Explain(ctx context.Context, name, qtype string, from netip.Addr) (*dnsserver.Explanation, error)
+	Explainer
 }
 
 const (
@@ -114,10 +112,12 @@ func bounded(msg []byte) ([]byte, error) {
 
 // Explain tells how a name is answered. It shows what the agent knows, beyond what
 // DNS gives out, so that who may know is for the caller to say.
-func Explain(dns Server) edge.Handler { return handlers{dns}.explain }
+func Explain(b *edge.Base, dns Server) edge.Handler {
+	return func(_ http.ResponseWriter, r *http.Request) (any, error) { return handlers{dns}.explain(b, r) }
+}
 
 // explain tells how a name, with its type after a slash or by parameters, is answered.
-func (a handlers) explain(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (a handlers) explain(b *edge.Base, r *http.Request) (any, error) {
 	if err := a.off(); err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (a handlers) explain(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if name == "" {
 		return nil, edge.BadRequest("Missing name")
 	}
-	return a.dns.Explain(r.Context(), name, cmp.Or(qtype, "A"), from(r))
+	return Explained(r, b, a.dns, name, cmp.Or(qtype, "A"))
 }
 
 const (

@@ -5,15 +5,19 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"consul.internal/catalog"
 	"consul.internal/dnsserver"
 	"consul.internal/dnsserver/observe"
 	"consul.internal/httpapi/edge"
+	"consul.internal/rpc"
 )
 
 // echo answers with the question.
@@ -82,7 +86,7 @@ func TestExplain(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/v1/internal/dns/explain"+tt.query, nil)
 		r.SetPathValue("item", tt.item)
-		v, err := handlers{echo{}}.explain(nil, r)
+		v, err := handlers{echo{}}.explain(&edge.Base{Settings: func() edge.Settings { return edge.Settings{} }}, r)
 		if tt.name == "" {
 			if edge.StatusOf(err) != http.StatusBadRequest {
 				t.Errorf("%+v: %v, %v", tt, v, err)
@@ -119,9 +123,69 @@ func TestTop(t *testing.T) {
 
 func TestOff(t *testing.T) {
 	r := httptest.NewRequest("GET", "/v1/internal/dns/explain?name=a", nil)
-	for _, h := range []edge.Handler{(handlers{}).query, (handlers{}).explain, Top(nil)} {
+	for _, h := range []edge.Handler{(handlers{}).query, Explain(nil, nil), Top(nil)} {
 		if _, err := h(nil, r); edge.StatusOf(err) != http.StatusNotFound {
 			t.Error(err)
 		}
+	}
+}
+
+// instances is a Caller that knows some.
+type instances func(in *rpc.ServiceRequest) ([]*catalog.Instance, error)
+
+func (f instances) Call(_ context.Context, _ string, in, out any) (err error) {
+	out.(*rpc.InstancesReply).Instances, err = f(in.(*rpc.ServiceRequest))
+	return err
+}
+
+// service is an Explainer that has seen one instance of web.
+type service struct{ kind, by string }
+
+func (s service) Explain(context.Context, string, string, netip.Addr) (*dnsserver.Explanation, error) {
+	return &dnsserver.Explanation{Kind: s.kind, By: s.by, Label: "web", Datacenter: "dc2", Instances: []dnsserver.ExplainedInstance{{Node: "N1", ID: "web", Given: true}}}, nil
+}
+
+func TestHidden(t *testing.T) {
+	both := instances(func(in *rpc.ServiceRequest) ([]*catalog.Instance, error) {
+		if in.Service != "web" || in.Datacenter != "dc2" || in.Token != "secret" {
+			return nil, fmt.Errorf("asked for %+v", in)
+		}
+		var list []*catalog.Instance
+		for _, n := range []string{"n1", "n2"} {
+			list = append(list, &catalog.Instance{Node: &catalog.Node{Name: n, Address: "10.0.0.1"}, Service: &catalog.Service{ID: "web", Name: "web", Port: 80}})
+		}
+		return list, nil
+	})
+	broken := instances(func(*rpc.ServiceRequest) ([]*catalog.Instance, error) { return nil, errors.New("no server") })
+	for _, tt := range []struct {
+		name   string
+		acls   bool
+		caller rpc.Caller
+		dns    service
+		hidden int
+		note   bool
+	}{
+		{"hidden", true, both, service{"service", "zone"}, 1, false},
+		{"no ACLs", false, both, service{"service", "zone"}, 0, false},
+		{"a node's name", true, both, service{"node", "zone"}, 0, false},
+		{"recursors", true, both, service{"service", "recursors"}, 0, false},
+		{"not to be found out", true, broken, service{"service", "zone"}, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("X-Consul-Token", "secret")
+			b := &edge.Base{Caller: tt.caller, Settings: func() edge.Settings { return edge.Settings{ACLs: tt.acls} }}
+			e, err := Explained(r, b, tt.dns, "web.service.dc2.consul", "A")
+			if err != nil {
+				t.Fatal(err)
+			}
+			hidden := e.Instances[1:]
+			if len(hidden) != tt.hidden || (e.Note != "") != tt.note {
+				t.Fatalf("%+v", e)
+			}
+			if len(hidden) == 1 && (hidden[0].Node != "n2" || hidden[0].Given || hidden[0].Reason != hiddenReason || hidden[0].Address != "10.0.0.1") {
+				t.Errorf("%+v", hidden[0])
+			}
+		})
 	}
 }

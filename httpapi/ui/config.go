@@ -3,12 +3,11 @@ package ui
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"strings"
 	"time"
 
-	"consul.internal/dnsserver"
 	"consul.internal/httpapi/edge"
+	dnsnames "consul.internal/httpapi/names"
 	"consul.internal/kv"
 	"go.uber.org/zap"
 )
@@ -48,16 +47,11 @@ type Events interface {
 	List(ctx context.Context, name string, pass func(*kv.Event) bool, min uint64) (uint64, []*kv.Event)
 }
 
-// Explainer tells why a name is answered as it is.
-type Explainer interface {
-	Explain(ctx context.Context, name, qtype string, from netip.Addr) (*dnsserver.Explanation, error)
-}
-
 // Deps are what the pages are made of.
 type Deps struct {
 	*edge.Base
-	Events Events    // nil = the agent sees none
-	DNS    Explainer // nil = it answers no DNS
+	Events Events             // nil = the agent sees none
+	DNS    dnsnames.Explainer // nil = it answers no DNS
 	Log    *zap.Logger
 }
 

@@ -2,12 +2,12 @@ package ui
 
 import (
 	"cmp"
-	"net/netip"
 	"strings"
 	"time"
 
 	"consul.internal/acl"
 	"consul.internal/dnsserver"
+	dnsnames "consul.internal/httpapi/names"
 )
 
 type namesData struct {
@@ -37,11 +37,7 @@ func names(c *call, pg *page) error {
 	if err := c.Need(c.r, acl.Agent, c.Settings().NodeName, acl.Read); err != nil {
 		return err
 	}
-	from := netip.AddrFrom4([4]byte{127, 0, 0, 1}) // who comes over a unix socket is here
-	if at, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
-		from = at.Addr().Unmap()
-	}
-	e, err := c.DNS.Explain(c.r.Context(), d.Name, d.Type, from)
+	e, err := dnsnames.Explained(c.r, c.Base, c.DNS, d.Name, d.Type)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ var floors = map[string]float64{
 	"httpapi/edge":           4.5,
 	"httpapi/inventory":      4.7,
 	"httpapi/keys":           4.7,
-	"httpapi/names":          4.7,
+	"httpapi/names":          4.6,
 	"httpapi/ui":             4.7,
 	"httpapi":                5,
 	"server/leader":          6,

@@ -25,13 +25,13 @@ type explanation struct {
 		Port                              int
 		Given                             bool
 	}
-	Answer string
+	Answer, Note string
 }
 
 func explainCommand(a *command.App) *command.Command {
 	c := a.New("consul explain [options] name [type]", "Explains how a DNS question is answered, or what is asked most",
 		`Shows which instances of a service the agent's DNS gives and which it leaves out,
-by which check, tag or limit; what in its memory the answer is made of, how old that
+by which check, tag, ACL or limit; what in its memory the answer is made of, how old that
 is and what keeps it up to date; and the answer as dig shows it. Without a type it is
 that of IPv4 addresses.
 
@@ -92,6 +92,9 @@ func show(c *command.Command, e *explanation) {
 			table = append(table, []string{given, i.Node, i.ID, fmt.Sprintf("%s:%d", i.Address, i.Port), i.Status, i.Reason})
 		}
 		c.Table(table)
+	}
+	if e.Note != "" {
+		c.Say("\n%s", e.Note)
 	}
 	c.Say("\n%s", strings.TrimSpace(e.Answer))
 }
