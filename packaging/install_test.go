@@ -88,6 +88,9 @@ func TestDebian(t *testing.T) {
 		"/usr/share/consul/monitoring/alerts.yml":          "-rw-r--r-- root:root",
 		"/usr/share/consul/monitoring/dashboard.json":      "-rw-r--r-- root:root",
 		"/usr/share/doc/consul/copyright":                  "-rw-r--r-- root:root",
+		"/usr/share/doc/consul/ARCHITECTURE.md":            "-rw-r--r-- root:root",
+		"/usr/share/doc/consul/docs/README.md":             "-rw-r--r-- root:root",
+		"/usr/share/doc/consul/docs/reference/commands.md": "-rw-r--r-- root:root",
 	} {
 		if got := state(t, path); got != want {
 			t.Errorf("%s is %s, want %s", path, got, want)
