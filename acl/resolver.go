@@ -63,6 +63,7 @@ type Resolver struct {
 
 	mu      sync.Mutex
 	closed  bool
+	silent  time.Time              // when nobody could be asked last, and none since; zero: not so
 	known   map[string]*remembered // by secret
 	unknown map[string]time.Time   // secrets that are none, and when that was said
 	flights map[string]*flight
@@ -121,12 +122,15 @@ func (r *Resolver) Who(ctx context.Context, secret string) (*Bearer, error) {
 		at0 = old.at
 	}
 	at, none := r.unknown[secret]
+	silent := now.Sub(r.silent) < min(r.cfg.TTL, downPause)
 	r.mu.Unlock()
 	switch {
 	case none && now.Sub(at) < min(r.cfg.TTL, unknownTTL):
 		return nil, ErrNoToken()
 	case old != nil && now.Sub(at0) < r.cfg.TTL:
 		return current(old.bearer, now)
+	case old != nil && silent && r.extends():
+		return current(old.bearer, now) // one who waits is enough to learn that they are back
 	}
 	f := r.ask(secret)
 	if old != nil && r.cfg.DownPolicy == DownAsync {
@@ -200,6 +204,7 @@ func (r *Resolver) land(secret string, f *flight, said *Resolved, err error) {
 	now := time.Now()
 	switch {
 	case err == nil:
+		r.silent = time.Time{}
 		delete(r.unknown, secret)
 		room(r.known, func(old *remembered) bool { return old.bearer.Ended(now) })
 		r.known[secret] = &remembered{fresh, now}
@@ -224,13 +229,18 @@ func (r *Resolver) judge(said *Resolved) (*Bearer, error) {
 	return &Bearer{Authorizer: a, Accessor: said.Accessor, Ends: said.Ends, Rules: g.Sum(r.cfg.Datacenter), said: said}, nil
 }
 
+func (r *Resolver) extends() bool {
+	return r.cfg.DownPolicy == DownExtend || r.cfg.DownPolicy == DownAsync
+}
+
 // down is what holds while nobody can be asked. mu is held.
 func (r *Resolver) down(secret string) *Bearer {
 	old := r.known[secret]
 	if old != nil { // who comes next shall not wait for servers that have just not answered
 		old.at = time.Now().Add(min(r.cfg.TTL, downPause) - r.cfg.TTL)
 	}
-	extend := r.cfg.DownPolicy == DownExtend || r.cfg.DownPolicy == DownAsync
+	r.silent = time.Now()
+	extend := r.extends()
 	switch {
 	case extend && old != nil:
 		return old.bearer

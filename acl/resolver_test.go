@@ -216,9 +216,10 @@ func TestResolverAsync(t *testing.T) {
 // TestResolverDoesNotWaitAgain: servers that do not answer make one request slow, not all.
 func TestResolverDoesNotWaitAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &servers{}
+		s := &servers{rules: map[string]string{"t": readsNodes, "u": readsNodes}}
 		r := resolver(t, s, ResolverConfig{TTL: 10 * time.Second})
 		want(t, "before", may(t, r, "t"), "yes")
+		want(t, "another before", may(t, r, "u"), "yes")
 		s.set(func() { s.slow = time.Hour })
 		time.Sleep(11 * time.Second)
 		began := time.Now()
@@ -227,9 +228,13 @@ func TestResolverDoesNotWaitAgain(t *testing.T) {
 			t.Errorf("the first waited for %s", waited)
 		}
 		want(t, "the next", may(t, r, "t"), "yes")
+		want(t, "the next with another token", may(t, r, "u"), "yes")
 		if waited := time.Since(began); waited != askTimeout {
 			t.Errorf("the next waited, too: %s", waited)
 		}
+		time.Sleep(downPause)
+		s.set(func() { s.slow = 0; delete(s.rules, "u") })
+		want(t, "the other when they are back", may(t, r, "u"), "no token")
 	})
 }
 

@@ -40,8 +40,13 @@ const (
 
 // Known bounds of sessions.
 const (
+	// MinTTL is the shortest TTL that a server takes if nobody says otherwise (session_ttl_min).
 	MinTTL = 10 * time.Second
-	MaxTTL = 24 * time.Hour
+	// LeastTTL is the shortest that a server can be told to take: the ends of leases are
+	// written through the log, and who renews more often than that is a load on its own. The log
+	// itself judges by this one, which is the same on every server and at every replay.
+	LeastTTL = time.Second
+	MaxTTL   = 24 * time.Hour
 	// MaxLockDelay cuts longer ones.
 	MaxLockDelay = time.Minute
 	// DefaultLockDelay of sessions that name none.
@@ -51,8 +56,9 @@ const (
 	TTLFactor = 2
 )
 
-// Validate checks what can be judged without the state, and fills in what may be left out.
-func (s *Session) Validate() error {
+// Validate checks what can be judged without the state, and fills in what may be left
+// out. A TTL must not be shorter than least.
+func (s *Session) Validate(least time.Duration) error {
 	switch s.Behavior {
 	case "":
 		s.Behavior = Release
@@ -76,8 +82,8 @@ func (s *Session) Validate() error {
 	if err != nil {
 		return fault.Newf(fault.Invalid, "Session TTL '%s' invalid: %w", s.TTL, err)
 	}
-	if ttl != 0 && (ttl < MinTTL || ttl > MaxTTL) {
-		return fault.Newf(fault.Invalid, "Invalid Session TTL '%d', must be between [%v=%v]", ttl, MinTTL, MaxTTL)
+	if ttl != 0 && (ttl < least || ttl > MaxTTL) {
+		return fault.Newf(fault.Invalid, "Invalid Session TTL '%d', must be between [%v=%v]", ttl, least, MaxTTL)
 	}
 	return nil
 }

@@ -18,6 +18,9 @@ type Config struct {
 	// DefaultQueryTime and MaxQueryTime bound blocking reads.
 	DefaultQueryTime time.Duration
 	MaxQueryTime     time.Duration
+	// SessionTTLMin is the shortest TTL of new sessions; 0 = kv.MinTTL. It is judged before the
+	// log: sessions that are there already stay as they are.
+	SessionTTLMin time.Duration
 	// ACL is how access is controlled; the zero value lets everybody do everything.
 	ACL ACL
 }

@@ -30,7 +30,7 @@ func (s sessionOps) create(ctx context.Context, in *rpc.SessionCreateRequest) (*
 	if err := s.MayWrite(ctx, in.Target, acl.Session, vet.Known(s.store.State(), session.Node)); err != nil {
 		return nil, err
 	}
-	if err := session.Validate(); err != nil {
+	if err := session.Validate(s.cfg.SessionTTLMin); err != nil {
 		return nil, err
 	}
 	id, err := uuid.GenerateUUID()

@@ -64,7 +64,7 @@ type SessionWriter struct{ *Txn }
 // Create puts a session in, if its node and checks are there and well.
 func (t SessionWriter) Create(in *kv.Session) error {
 	s := *in
-	if err := s.Validate(); err != nil {
+	if err := s.Validate(kv.LeastTTL); err != nil {
 		return err
 	}
 	if s.ID == "" {
