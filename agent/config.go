@@ -169,6 +169,7 @@ type Deps struct {
 	Rand        func(int64) int64 // a number in [0, n); nil: math/rand/v2
 	Tokens      *tokens.Store     // for requests of definitions without a token; nil: none
 	ClusterSize func() int        // members of the datacenter; nil: a small cluster
+	CheckTLS    checks.TLSFunc    // what checks over TLS begin with; nil: they show no certificate
 }
 
 func (d Deps) withDefaults() Deps {

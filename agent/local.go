@@ -42,7 +42,7 @@ func New(cfg Config, deps Deps) (*Local, error) {
 	l.ttl = newTTLStates(l.reg)
 	follower := &follower{node: cfg.NodeName, state: l.state, caller: deps.Caller, target: l.syncer.target}
 	runner, err := checks.New(checks.Config{OutputMaxSize: cfg.CheckOutputMaxSize, Systemd: cfg.Systemd},
-		checks.Deps{Sink: l.ttl, Follow: follower.follow, Logger: deps.Logger, Rand: deps.Rand})
+		checks.Deps{Sink: l.ttl, Follow: follower.follow, TLS: deps.CheckTLS, Logger: deps.Logger, Rand: deps.Rand})
 	if err != nil {
 		return nil, err
 	}

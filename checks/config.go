@@ -2,6 +2,7 @@ package checks
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -73,10 +74,16 @@ type Followed struct {
 // last is 0, and otherwise once something newer than last may be known, or the context ends.
 type FollowFunc func(ctx context.Context, id string, d *Definition, last uint64) (Followed, error)
 
+// TLSFunc gives what connections of checks begin with: the certificate to show,
+// whom to trust, the name to expect of those whose check names none. It is called for
+// each connection, so that new certificates count, and its result is changed.
+type TLSFunc func() *tls.Config
+
 // Deps are what a Runner needs from outside.
 type Deps struct {
 	Sink   Sink
 	Follow FollowFunc        // nil: alias checks are refused
+	TLS    TLSFunc           // nil: checks show no certificate and trust the machine's authorities
 	Logger *zap.Logger       // nil: no log
 	Rand   func(int64) int64 // a number in [0, n); nil: math/rand/v2
 }
@@ -87,6 +94,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Rand == nil {
 		d.Rand = rand.Int64N
+	}
+	if d.TLS == nil {
+		d.TLS = func() *tls.Config { return new(tls.Config) }
 	}
 	return d
 }

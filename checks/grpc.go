@@ -23,12 +23,12 @@ var aLongTimeAgo = time.Unix(1, 0)
 
 // grpcProbe asks by the standard health protocol of gRPC. The target is
 // HOST:PORT or HOST:PORT/SERVICE.
-func grpcProbe(d *Definition) probe {
+func grpcProbe(d *Definition, own TLSFunc) probe {
 	addr, service, _ := strings.Cut(d.GRPC, "/")
 	return func(ctx context.Context) (catalog.Status, string) {
 		creds := insecure.NewCredentials()
 		if d.GRPCUseTLS {
-			creds = credentials.NewTLS(tlsConfig(d))
+			creds = credentials.NewTLS(tlsConfig(d, own))
 		}
 		// passthrough: the dialer resolves the name anew for each probe.
 		conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(creds),
@@ -51,9 +51,9 @@ func grpcProbe(d *Definition) probe {
 }
 
 // h2pingProbe sends an HTTP/2 PING frame (RFC 9113, section 6.7).
-func h2pingProbe(d *Definition) probe {
+func h2pingProbe(d *Definition, own TLSFunc) probe {
 	return func(ctx context.Context) (catalog.Status, string) {
-		conn, err := dial(ctx, d, d.H2PING, d.H2PINGUseTLS, http2.NextProtoTLS)
+		conn, err := dial(ctx, d, own, d.H2PING, d.H2PINGUseTLS, http2.NextProtoTLS)
 		if err != nil {
 			return catalog.Critical, fmt.Sprintf("Failed to dial to %s: %s", d.H2PING, err)
 		}

@@ -1,12 +1,14 @@
 package checks
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strings"
 
@@ -23,18 +25,22 @@ const (
 // httpClients lends transports: one to all checks that verify certificates and
 // one to all that do not. Only a check that expects another name in them needs its own.
 type httpClients struct {
+	own           TLSFunc
 	verify, trust *http.Transport
 }
 
-func newHTTPClients() *httpClients {
-	return &httpClients{verify: newTransport(&Definition{}), trust: newTransport(&Definition{TLSSkipVerify: true})}
+func newHTTPClients(own TLSFunc) *httpClients {
+	return &httpClients{own: own, verify: newTransport(&Definition{}, own), trust: newTransport(&Definition{TLSSkipVerify: true}, own)}
 }
 
-func newTransport(d *Definition) *http.Transport {
+func newTransport(d *Definition, own TLSFunc) *http.Transport {
 	return &http.Transport{
 		// Each probe opens a connection of its own: that a new caller gets one is part of being healthy.
-		DisableKeepAlives:      true,
-		TLSClientConfig:        tlsConfig(d),
+		DisableKeepAlives: true,
+		// Not TLSClientConfig: each connection takes the certificate that counts then.
+		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			return dialTLS(ctx, tlsConfig(d, own), addr)
+		},
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}
 }
@@ -43,15 +49,19 @@ func (h *httpClients) get(d *Definition) *http.Client {
 	t := h.verify
 	switch {
 	case d.TLSServerName != "":
-		t = newTransport(d)
+		t = newTransport(d, h.own)
 	case d.TLSSkipVerify:
 		t = h.trust
 	}
 	return &http.Client{Transport: t, CheckRedirect: redirects(d)}
 }
 
-func tlsConfig(d *Definition) *tls.Config {
-	return &tls.Config{ServerName: d.TLSServerName, InsecureSkipVerify: d.TLSSkipVerify, MinVersion: tls.VersionTLS12}
+// tlsConfig lays what a check says over what the agent has for all of them.
+func tlsConfig(d *Definition, own TLSFunc) *tls.Config {
+	c := own()
+	c.ServerName = cmp.Or(d.TLSServerName, c.ServerName)
+	c.InsecureSkipVerify, c.MinVersion = d.TLSSkipVerify, tls.VersionTLS12
+	return c
 }
 
 // redirects permits what the definition permits, never a change of scheme (a

@@ -47,7 +47,7 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 	cfg, deps = cfg.withDefaults(), deps.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Runner{
-		cfg: cfg, deps: deps, clients: newHTTPClients(),
+		cfg: cfg, deps: deps, clients: newHTTPClients(deps.TLS),
 		probes: make(chan struct{}, cfg.MaxProbes), scripts: make(chan struct{}, cfg.MaxScripts),
 		ctx: ctx, cancel: cancel, checks: make(map[string]*check),
 	}, nil
@@ -146,13 +146,13 @@ func (r *Runner) prepare(c *check) error {
 	case KindHTTP:
 		c.probe = httpProbe(d, r.clients.get(d), c.maxSize)
 	case KindTCP:
-		c.probe = tcpProbe(d)
+		c.probe = tcpProbe(d, r.deps.TLS)
 	case KindUDP:
 		c.probe = udpProbe(d)
 	case KindGRPC:
-		c.probe = grpcProbe(d)
+		c.probe = grpcProbe(d, r.deps.TLS)
 	case KindH2PING:
-		c.probe = h2pingProbe(d)
+		c.probe = h2pingProbe(d, r.deps.TLS)
 	case KindScript:
 		c.probe, c.slots = scriptProbe(d, c.timeout, c.maxSize), r.scripts
 	case KindDocker:

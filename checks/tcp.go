@@ -12,9 +12,9 @@ import (
 )
 
 // tcpProbe passes if a connection (with TLS where asked for) can be made.
-func tcpProbe(d *Definition) probe {
+func tcpProbe(d *Definition, own TLSFunc) probe {
 	return func(ctx context.Context) (catalog.Status, string) {
-		conn, err := dial(ctx, d, d.TCP, d.TCPUseTLS)
+		conn, err := dial(ctx, d, own, d.TCP, d.TCPUseTLS)
 		if err != nil {
 			return catalog.Critical, err.Error()
 		}
@@ -25,12 +25,16 @@ func tcpProbe(d *Definition) probe {
 	}
 }
 
-func dial(ctx context.Context, d *Definition, addr string, useTLS bool, protos ...string) (net.Conn, error) {
+func dial(ctx context.Context, d *Definition, own TLSFunc, addr string, useTLS bool, protos ...string) (net.Conn, error) {
 	if !useTLS {
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}
-	cfg := tlsConfig(d)
+	cfg := tlsConfig(d, own)
 	cfg.NextProtos = protos
+	return dialTLS(ctx, cfg, addr)
+}
+
+func dialTLS(ctx context.Context, cfg *tls.Config, addr string) (net.Conn, error) {
 	return (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", addr)
 }
 

@@ -29,23 +29,29 @@ type secureServer struct {
 
 func newSecureServer(t *testing.T) *secureServer {
 	t.Helper()
+	s := &secureServer{}
+	s.Server = newTLSServerOf(t, &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.name = hello.ServerName
+		return nil, nil
+	}})
+	return s
+}
+
+func newTLSServerOf(t *testing.T, cfg *tls.Config) *httptest.Server {
+	t.Helper()
 	rpcs := grpc.NewServer()
 	grpc_health_v1.RegisterHealthServer(rpcs, health.NewServer())
-	s := &secureServer{Server: httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			rpcs.ServeHTTP(w, r)
 			return
 		}
 		_, _ = io.WriteString(w, r.Header.Get("User-Agent"))
-	}))}
-	s.EnableHTTP2 = true
+	}))
+	s.EnableHTTP2, s.TLS = true, cfg
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not trust it
-	s.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.name = hello.ServerName
-		return nil, nil
-	}}
 	s.StartTLS()
 	t.Cleanup(func() { s.Close(); rpcs.Stop() })
 	return s

@@ -16,6 +16,7 @@ func (r *resolver) gossip() Gossip {
 		LAN: r.timing("gossip_lan", &f.GossipLAN), WAN: r.timing("gossip_wan", &f.GossipWAN), ReconnectWAN: value(f.ReconnectTimeoutWAN), RejoinAfterLeave: value(f.RejoinAfterLeave), ReconnectTimeout: value(f.ReconnectTimeout),
 		Key: value(f.EncryptKey), VerifyIncoming: value(f.EncryptVerifyIn), VerifyOutgoing: value(f.EncryptVerifyOut),
 		NoKeyringFile: value(f.DisableKeyringFile), NoCoordinates: value(f.DisableCoordinates),
+		AdvertiseReconnect: value(f.AdvertiseReconnect),
 	}
 	for _, text := range f.SerfLANCIDRs {
 		if p, err := netip.ParsePrefix(text); err == nil { // words names those that are none
@@ -29,6 +30,9 @@ func (r *resolver) gossip() Gossip {
 	}
 	if g.ReconnectTimeout < minReconnect {
 		r.errorf("reconnect_timeout", "reconnect_timeout must be >= %s", minReconnect)
+	}
+	if g.AdvertiseReconnect != 0 && value(f.Server) {
+		r.errorf("advertise_reconnect_timeout", "advertise_reconnect_timeout is for clients only: how long failed servers are remembered says reconnect_timeout")
 	}
 	return g
 }
@@ -96,6 +100,9 @@ func (r *resolver) tls() TLS {
 	}
 	if t.InternalRPC.VerifyServerHostname {
 		t.InternalRPC.VerifyOutgoing = true // it says nothing otherwise
+	}
+	if p := t.InternalRPC; t.Checks && p.CertFile+p.CAFile+p.CAPath == "" {
+		r.warnf("", "enable_agent_tls_for_checks changes nothing: this agent has no certificate and no authorities; set cert_file, key_file and ca_file in tls.defaults or tls.internal_rpc")
 	}
 	return t
 }

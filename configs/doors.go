@@ -66,7 +66,7 @@ func httpOf(r *resolver) HTTP {
 		ResponseHeaders: f.HTTP.ResponseHeaders, BlockEndpoints: f.HTTP.BlockEndpoints, MaxHeaderBytes: value(f.HTTP.MaxHeaderBytes),
 		NoCache:      !or(f.HTTP.UseCache, true),
 		AllowAnyChar: value(f.DisableCharFilter), EnableDebug: value(f.EnableDebug), UI: value(f.UI.Enabled) || value(f.UI.Dir) != "",
-		UIDir: value(f.UI.Dir), UIPath: value(f.UI.ContentPath),
+		UIDir: value(f.UI.Dir), UIPath: value(f.UI.ContentPath), Dashboard: dashboardOf(r), Metrics: metricsOf(r),
 	}
 	for _, text := range f.HTTP.AllowWriteHTTPFrom {
 		if p, err := netip.ParsePrefix(text); err == nil { // words names those that are none

@@ -73,7 +73,7 @@ type file struct {
 	Watches                 []definition.WatchBlock   `hcl:"watches,watch" reload:"yes" doc:"queries whose change starts a handler"`
 	EnableScriptChecks      *bool                     `hcl:"enable_script_checks" doc:"allow script checks, also such as come over HTTP: a remote shell without ACLs"`
 	EnableLocalScriptChecks *bool                     `hcl:"enable_local_script_checks" doc:"allow script checks of configuration files only"`
-	EnableAgentTLSForChecks *bool                     `hcl:"enable_agent_tls_for_checks" later:"C" doc:"present the agent's certificate in HTTPS and gRPC checks"`
+	EnableAgentTLSForChecks *bool                     `hcl:"enable_agent_tls_for_checks" doc:"checks over TLS present the certificate of tls.internal_rpc (or tls.defaults) and trust its authorities"`
 	CheckUpdateInterval     *time.Duration            `hcl:"check_update_interval" reload:"yes" doc:"how often a changed output with an unchanged state is sent to the servers"`
 	CheckOutputMaxSize      *int                      `hcl:"check_output_max_size" reload:"yes" doc:"bytes of check output that are kept"`
 	DiscardCheckOutput      *bool                     `hcl:"discard_check_output" reload:"yes" doc:"keep no check output at all"`
@@ -90,7 +90,7 @@ type file struct {
 	SkipLeaveOnInt       *bool                     `hcl:"skip_leave_on_interrupt" doc:"do not leave on SIGINT; default is false for clients, true for servers"`
 	ReconnectTimeout     *time.Duration            `hcl:"reconnect_timeout" doc:"how long a failed node is remembered"`
 	ReconnectTimeoutWAN  *time.Duration            `hcl:"reconnect_timeout_wan" doc:"how long a failed server of another datacenter is remembered"`
-	AdvertiseReconnect   *time.Duration            `hcl:"advertise_reconnect_timeout" later:"C" doc:"how long this node wants to be remembered after it failed"`
+	AdvertiseReconnect   *time.Duration            `hcl:"advertise_reconnect_timeout" doc:"client: how long the others remember this node after it failed, instead of their reconnect_timeout"`
 	EncryptKey           *string                   `hcl:"encrypt" doc:"gossip key, base64 of 16, 24 or 32 bytes"`
 	EncryptVerifyIn      *bool                     `hcl:"encrypt_verify_incoming" doc:"refuse unencrypted gossip"`
 	EncryptVerifyOut     *bool                     `hcl:"encrypt_verify_outgoing" doc:"send encrypted gossip only"`
@@ -107,7 +107,7 @@ type file struct {
 	Locality             *definition.LocalityBlock `hcl:"locality" later:"mesh" doc:"region and zone of this agent"`
 	Cache                cacheFile                 `hcl:"cache" later:"never" doc:"no effect: answers come from views"`
 	RPC                  rpcFile                   `hcl:"rpc" doc:"no effect: streaming is always on"`
-	SessionTTLMin        *time.Duration            `hcl:"session_ttl_min" later:"F" doc:"shortest time to live of a session"`
+	SessionTTLMin        *time.Duration            `hcl:"session_ttl_min" doc:"server: shortest time to live of new sessions; 1s or more"`
 	DisableRemoteExec    *bool                     `hcl:"disable_remote_exec" doc:"refuse consul exec on this node"`
 	Telemetry            telemetryFile             `hcl:"telemetry" doc:"metrics"`
 	HTTP                 httpFile                  `hcl:"http_config" doc:"the HTTP interface"`
@@ -126,7 +126,7 @@ type file struct {
 	DisableCharFilter    *bool                     `hcl:"disable_http_unprintable_char_filter" doc:"take unprintable characters in HTTP paths"`
 	ACL                  aclFile                   `hcl:"acl" doc:"access control"`
 	TLS                  tlsFile                   `hcl:"tls" doc:"certificates, keys and what is verified"`
-	ServerName           *string                   `hcl:"server_name" doc:"name of this node in certificates, instead of node_name"`
+	ServerName           *string                   `hcl:"server_name" doc:"name that checks with enable_agent_tls_for_checks expect in certificates, unless they name another; default is the host that they ask"`
 	AutoEncrypt          autoEncryptFile           `hcl:"auto_encrypt" later:"mesh" doc:"certificates for clients, given out by servers"`
 	AutoConfig           autoConfigFile            `hcl:"auto_config" later:"mesh" doc:"first configuration for clients, given out by servers"`
 	AutoReloadConfig     *bool                     `hcl:"auto_reload_config" doc:"reload when a configuration file changes"`

@@ -61,27 +61,6 @@ type rpcFile struct {
 	EnableStreaming *bool `hcl:"enable_streaming" doc:"no effect: always on"`
 }
 
-type uiFile struct {
-	Enabled                 *bool             `hcl:"enabled" doc:"serve the web interface"`
-	Dir                     *string           `hcl:"dir" doc:"directory with another web interface"`
-	ContentPath             *string           `hcl:"content_path" doc:"path that it is served under"`
-	MetricsProvider         *string           `hcl:"metrics_provider" later:"H" doc:"name of the source of charts"`
-	MetricsProviderFiles    []string          `hcl:"metrics_provider_files" later:"H" doc:"scripts of the source of charts"`
-	MetricsProviderOptsJSON *string           `hcl:"metrics_provider_options_json" later:"H" doc:"options of the source of charts"`
-	MetricsProxy            uiMetricsFile     `hcl:"metrics_proxy" later:"H" doc:"requests for charts passed on"`
-	DashboardURLTemplates   map[string]string `hcl:"dashboard_url_templates" later:"H" doc:"links to dashboards"`
-	HCPEnabled              *bool             `hcl:"hcp_enabled" later:"never" doc:"the reference vendor's hosted service"`
-}
-
-type uiMetricsFile struct {
-	BaseURL       *string  `hcl:"base_url" doc:"where to"`
-	PathAllowlist []string `hcl:"path_allowlist" doc:"allowed paths"`
-	AddHeaders    []struct {
-		Name  *string `hcl:"name" doc:"name"`
-		Value *string `hcl:"value" doc:"value"`
-	} `hcl:"add_headers" doc:"headers added"`
-}
-
 type aclFile struct {
 	Enabled                *bool          `hcl:"enabled" doc:"turn access control on"`
 	DefaultPolicy          *string        `hcl:"default_policy" doc:"allow or deny where no rule fits"`
@@ -116,8 +95,8 @@ type tlsFile struct {
 	HTTPS       tlsPartFile `hcl:"https" reload:"yes" doc:"HTTPS"`
 	GRPC        tlsPartFile `hcl:"grpc" later:"mesh" reload:"yes" doc:"gRPC"`
 
-	EnableAgentTLSForChecks *bool   `hcl:"enable_agent_tls_for_checks" later:"C" doc:"present the agent's certificate in checks"`
-	ServerName              *string `hcl:"server_name" doc:"name expected in certificates"`
+	EnableAgentTLSForChecks *bool   `hcl:"enable_agent_tls_for_checks" doc:"as the key of the same name outside of tls"`
+	ServerName              *string `hcl:"server_name" doc:"as the key of the same name outside of tls"`
 }
 
 type tlsPartFile struct {

@@ -70,7 +70,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("warnings %q", warnings)
 	}
 	want := &Settings{
-		Server: Server{RejoinAgeMax: 168 * time.Hour},
+		Server: Server{RejoinAgeMax: 168 * time.Hour, SessionTTLMin: 10 * time.Second},
 		Node:   Node{Name: "machine", Datacenter: "dc1", PrimaryDatacenter: "dc1"},
 		Raft:   Raft{Protocol: 3, Multiplier: 1, SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10240, RPCHoldTimeout: 7 * time.Second},
 		Paths:  Paths{DataDir: "d"},

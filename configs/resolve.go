@@ -10,6 +10,7 @@ import (
 	"consul.internal/catalog"
 	"consul.internal/configs/definition"
 	"consul.internal/internal/hclconf"
+	"consul.internal/kv"
 	"github.com/hashicorp/go-uuid"
 )
 
@@ -100,9 +101,12 @@ const minRejoinAge = 6 * time.Hour
 // server decides the role. "-bootstrap-expect=1" means the same as "-bootstrap".
 func (r *resolver) server() Server {
 	f := r.f
-	s := Server{Enabled: value(f.Server), Bootstrap: value(f.Bootstrap), BootstrapExpect: value(f.BootstrapExpect), ReadReplica: value(f.ReadReplica), RejoinAgeMax: value(f.ServerRejoinAgeMax)}
+	s := Server{Enabled: value(f.Server), Bootstrap: value(f.Bootstrap), BootstrapExpect: value(f.BootstrapExpect), ReadReplica: value(f.ReadReplica), RejoinAgeMax: value(f.ServerRejoinAgeMax), SessionTTLMin: value(f.SessionTTLMin)}
 	if s.RejoinAgeMax < minRejoinAge {
 		r.errorf("server_rejoin_age_max", "server_rejoin_age_max cannot be lower than %s", minRejoinAge)
+	}
+	if s.SessionTTLMin > kv.MaxTTL {
+		r.errorf("session_ttl_min", "session_ttl_min cannot be %s. Must be %s or less, which is the longest TTL of a session", s.SessionTTLMin, kv.MaxTTL)
 	}
 	expect := s.BootstrapExpect
 	switch {

@@ -10,6 +10,7 @@ import (
 	"consul.internal/dnsserver/observe"
 	"consul.internal/dnsserver/transfer"
 	"consul.internal/dnsserver/zone"
+	"consul.internal/httpapi/charts"
 )
 
 // Settings is the whole configuration of one agent, checked and resolved. Its
@@ -61,6 +62,7 @@ type Server struct {
 	BootstrapExpect int           // 0 or 2 and more
 	ReadReplica     bool          // has no vote
 	RejoinAgeMax    time.Duration // longest absence after which it may come back
+	SessionTTLMin   time.Duration // shortest TTL of new sessions
 	// ConfigEntries are written where they are not there, in the primary datacenter.
 	ConfigEntries []*configentry.Entry
 }
@@ -161,6 +163,8 @@ type HTTP struct {
 	UI              bool   // ui_config.enabled, or ui_config.dir
 	UIDir           string // with other pages; "" = none
 	UIPath          string // "" = /ui/
+	Dashboard       string // template of links to the dashboards of services; "" = none
+	Metrics         charts.Config
 }
 
 // Limits bound what clients may use.
@@ -216,15 +220,18 @@ type Gossip struct {
 	LAN              GossipTiming
 	WAN              GossipTiming
 	RejoinAfterLeave bool
-	ReconnectTimeout time.Duration  // how long a failed member is remembered
-	AllowedCIDRs     []netip.Prefix // who may be a member; none = everybody
-	ReconnectWAN     time.Duration  // how long a failed server of another datacenter is remembered
-	AllowedWAN       []netip.Prefix // which servers of other datacenters may be members; none = all
-	Key              string         // base64, "" = what the keyring file has
-	VerifyIncoming   bool
-	VerifyOutgoing   bool
-	NoKeyringFile    bool
-	NoCoordinates    bool
+	ReconnectTimeout time.Duration // how long a failed member is remembered
+	// AdvertiseReconnect is how long this client wants to be remembered after it
+	// failed; 0 = ReconnectTimeout of the others.
+	AdvertiseReconnect time.Duration
+	AllowedCIDRs       []netip.Prefix // who may be a member; none = everybody
+	ReconnectWAN       time.Duration  // how long a failed server of another datacenter is remembered
+	AllowedWAN         []netip.Prefix // which servers of other datacenters may be members; none = all
+	Key                string         // base64, "" = what the keyring file has
+	VerifyIncoming     bool
+	VerifyOutgoing     bool
+	NoKeyringFile      bool
+	NoCoordinates      bool
 }
 
 // GossipTiming is how often members talk.
@@ -256,8 +263,8 @@ type Autopilot struct {
 type TLS struct {
 	InternalRPC TLSPart
 	HTTPS       TLSPart
-	ServerName  string // expected of servers instead of server.<datacenter>.<domain>
-	Checks      bool   // checks present the agent's certificate
+	ServerName  string // that checks expect if they name none and Checks is set; "" = the host that they ask
+	Checks      bool   // checks present the certificate of InternalRPC and trust its authorities
 }
 
 // TLSPart is the TLS of one door.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"consul.internal/internal/metrics"
+	"consul.internal/kv"
 )
 
 // words checks keys that take one of a few words.
@@ -111,7 +112,9 @@ func (r *resolver) bounds() {
 		// a node must not be forgotten in less than a short outage
 		{"reconnect_timeout", f.ReconnectTimeout, 8 * time.Hour},
 		{"reconnect_timeout_wan", f.ReconnectTimeoutWAN, 8 * time.Hour},
+		{"advertise_reconnect_timeout", f.AdvertiseReconnect, 0},
 		{"server_rejoin_age_max", f.ServerRejoinAgeMax, 6 * time.Hour},
+		{"session_ttl_min", f.SessionTTLMin, kv.LeastTTL},
 	} {
 		if one.given != nil && *one.given < one.least {
 			r.errorf(one.key, "%s cannot be %s. Must be %s or more", one.key, *one.given, one.least)

@@ -43,6 +43,7 @@ func serverConfig(s *configs.Settings) server.Config {
 		RPCHoldTimeout:    s.Raft.RPCHoldTimeout,
 		DefaultQueryTime:  s.Queries.DefaultTime,
 		MaxQueryTime:      s.Queries.MaxTime,
+		SessionTTLMin:     s.Server.SessionTTLMin,
 		ACL: server.ACL{
 			Enabled: s.ACL.Enabled, DefaultAllow: s.ACL.DefaultPolicy == "allow", KeyListPolicy: s.ACL.KeyListPolicy,
 			DownPolicy: s.ACL.DownPolicy, InitialManagement: s.ACL.Tokens.InitialManagement, TokenReplication: s.ACL.TokenReplication,
@@ -152,6 +153,7 @@ func httpConfig(s *configs.Settings) (httpapi.Config, bool) {
 	cfg.DefaultQueryTime, cfg.MaxQueryTime = s.Queries.DefaultTime, s.Queries.MaxTime
 	cfg.EnableDebug = s.HTTP.EnableDebug
 	cfg.UI, cfg.Pages.Path, cfg.Pages.Dir, cfg.Pages.Domain = s.HTTP.UI, s.HTTP.UIPath, s.HTTP.UIDir, s.DNS.Domain
+	cfg.Pages.Dashboard, cfg.Metrics = s.HTTP.Dashboard, s.HTTP.Metrics
 	cfg.MaxHeaderBytes = s.HTTP.MaxHeaderBytes
 	cfg.TranslateWANAddrs = s.Node.TranslateWANAddrs
 	cfg.DiscoveryMaxStale = s.Queries.DiscoveryMaxStale

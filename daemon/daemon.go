@@ -298,7 +298,7 @@ func (d *Daemon) newLocal(ctx context.Context) (err error) {
 		return err
 	}
 	d.publish()
-	d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: d.caller, Logger: d.log, Tokens: d.tokens})
+	d.local, err = agent.New(agentConfig(d.settings, d.nodeID), agent.Deps{Caller: d.caller, Logger: d.log, Tokens: d.tokens, CheckTLS: checkTLS(d)})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"consul.internal/configs"
 	"consul.internal/httpapi"
+	"consul.internal/httpapi/charts"
 	"github.com/hashicorp/consul/api"
 )
 
@@ -39,7 +40,7 @@ func insideConfig(s *configs.Settings) httpapi.Config {
 	cfg, _ := httpConfig(s)
 	cfg.Addrs, cfg.Sockets, cfg.SecureAddrs = nil, nil, nil
 	cfg.WriteFrom, cfg.BlockEndpoints, cfg.ResponseHeaders = nil, nil, nil
-	cfg.UI = false // watches ask the API alone
+	cfg.UI, cfg.Metrics = false, charts.Config{} // watches ask the API alone
 	return cfg
 }
 

@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"strings"
 
+	"consul.internal/checks"
 	"consul.internal/configs"
 	"consul.internal/federation"
 	"consul.internal/internal/door"
@@ -32,6 +34,19 @@ func tlsConfig(s *configs.Settings) tlsx.Config {
 	return tlsx.Config{
 		Datacenter: s.Node.Datacenter, Domain: s.DNS.Domain, Server: s.Server.Enabled,
 		InternalRPC: part(s.TLS.InternalRPC), HTTPS: part(s.TLS.HTTPS),
+	}
+}
+
+// checkTLS gives checks this agent's certificate and authorities, as they are when a
+// connection is made; nil if the configuration does not want that.
+func checkTLS(d *Daemon) checks.TLSFunc {
+	if !d.settings.TLS.Checks {
+		return nil
+	}
+	return func() *tls.Config {
+		c := d.tls.InternalRPC.Service()
+		c.ServerName = d.settings.TLS.ServerName
+		return c
 	}
 }
 

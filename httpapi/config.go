@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
 
+	"consul.internal/httpapi/charts"
 	"consul.internal/httpapi/edge"
 	"consul.internal/httpapi/ui"
 )
@@ -42,6 +44,8 @@ type Config struct {
 	// UI says whether the web pages are served, and Pages how.
 	UI    bool
 	Pages ui.Config
+	// Metrics are requests that are passed on to where metrics are kept.
+	Metrics charts.Config
 }
 
 const (
@@ -89,5 +93,5 @@ func (c *Config) Validate() error {
 	if c.KVMaxValueSize <= 0 || c.TxnMaxReqLen <= 0 {
 		return fmt.Errorf("limits.kv_max_value_size and limits.txn_max_req_len must be greater than 0")
 	}
-	return c.Pages.Validate()
+	return cmp.Or(c.Pages.Validate(), c.Metrics.Validate())
 }

@@ -6,6 +6,7 @@ import (
 
 	"consul.internal/catalog"
 	"consul.internal/httpapi/acl"
+	"consul.internal/httpapi/charts"
 	"consul.internal/httpapi/config"
 	"consul.internal/httpapi/edge"
 	"consul.internal/httpapi/inventory"
@@ -88,7 +89,7 @@ func (s *Server) routes() []edge.Route {
 		edge.GetPut(snapshotPath, snp.serve),
 		edge.Get("/v1/status/leader", sts.leader),
 		edge.Get("/v1/status/peers", sts.peers),
-	}, acl.Routes(s.Base), config.Routes(s.Base), inventory.Routes(s.Base, grd.operatorRead), keys.Routes(s.Base, s.deps.Events), names.Routes(s.deps.DNS))
+	}, acl.Routes(s.Base), charts.Routes(s.Base, s.config().Metrics), config.Routes(s.Base), inventory.Routes(s.Base, grd.operatorRead), keys.Routes(s.Base, s.deps.Events), names.Routes(s.deps.DNS))
 }
 
 // Routes is all that this edge answers.

@@ -195,7 +195,7 @@ func (s *Server) Reload(cfg Config) error {
 		return err
 	}
 	start := s.config()
-	cfg.UI, cfg.Pages, cfg.EnableDebug = start.UI, start.Pages, start.EnableDebug
+	cfg.UI, cfg.Pages, cfg.Metrics, cfg.EnableDebug = start.UI, start.Pages, start.Metrics, start.EnableDebug
 	cfg.ACLs, cfg.ACLDefaultPolicy, cfg.ACLDownPolicy = start.ACLs, start.ACLDefaultPolicy, start.ACLDownPolicy
 	s.cfg.Store(&cfg)
 	s.door.SetLimits(doorLimits(&cfg))

@@ -123,7 +123,7 @@ func TestSessionValidate(t *testing.T) {
 		{"long delay", Session{Node: "n", LockDelay: time.Hour}, ""}, // cut when it is used
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := tt.s.Validate()
+			err := tt.s.Validate(MinTTL)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)
@@ -134,6 +134,32 @@ func TestSessionValidate(t *testing.T) {
 				t.Errorf("%v (%s), want %q", err, fault.Of(err), tt.want)
 			}
 		})
+	}
+}
+
+// TestSessionTTLMin: the least TTL is what the server says, and stands in what the
+// user reads.
+func TestSessionTTLMin(t *testing.T) {
+	for _, tt := range []struct {
+		least time.Duration
+		ttl   string
+		want  string // "" = valid
+	}{
+		{LeastTTL, "1s", ""},
+		{LeastTTL, "999ms", "Invalid Session TTL '999000000', must be between [1s=24h0m0s]"},
+		{5 * time.Second, "5s", ""},
+		{5 * time.Second, "4s", "Invalid Session TTL '4000000000', must be between [5s=24h0m0s]"},
+		{time.Minute, "60s", ""},
+		{time.Minute, "59s", "Invalid Session TTL '59000000000', must be between [1m0s=24h0m0s]"},
+		{time.Minute, "0s", ""}, // it needs no renewing
+		{time.Minute, "", ""},
+		{MaxTTL, "24h", ""},
+		{MaxTTL, "25h", "Invalid Session TTL '90000000000000', must be between [24h0m0s=24h0m0s]"},
+	} {
+		s := Session{Node: "n", TTL: tt.ttl}
+		if err := s.Validate(tt.least); (err == nil) != (tt.want == "") || err != nil && err.Error() != tt.want {
+			t.Errorf("%q where %v is the least: %v, want %q", tt.ttl, tt.least, err, tt.want)
+		}
 	}
 }
 

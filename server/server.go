@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 
 	"consul.internal/acl"
 	"consul.internal/internal/fault"
+	"consul.internal/kv"
 	"consul.internal/rpc"
 	"consul.internal/server/copied"
 	"consul.internal/server/patience"
@@ -60,6 +62,7 @@ type Deps struct {
 
 // New makes the operations.
 func New(cfg Config, deps Deps) *Server {
+	cfg.SessionTTLMin = cmp.Or(cfg.SessionTTLMin, kv.MinTTL)
 	s := &Server{cfg: cfg, deps: deps, store: deps.Store, methods: map[string]method{}, streams: map[string]stream{}}
 	s.Rights = vet.NewRights(vet.Config{
 		Enabled: cfg.ACL.Enabled, Datacenter: cfg.Datacenter,

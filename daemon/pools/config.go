@@ -18,7 +18,7 @@ func lanConfig(s *configs.Settings, nodeID string) lan.Config {
 	cfg.Identity = lan.Identity{
 		Name: s.Node.Name, ID: nodeID, Datacenter: s.Node.Datacenter, Build: version.Build(),
 		Server: s.Server.Enabled, ServerPort: s.Ports.Server, Bootstrap: s.Server.Bootstrap, Expect: s.Server.BootstrapExpect,
-		ReadReplica: s.Server.ReadReplica,
+		ReadReplica: s.Server.ReadReplica, Reconnect: s.Gossip.AdvertiseReconnect,
 	}
 	if s.Server.Enabled {
 		cfg.Identity.Level = store.CommandLevel

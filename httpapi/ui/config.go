@@ -3,9 +3,11 @@ package ui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
+	"consul.internal/httpapi/charts"
 	"consul.internal/httpapi/edge"
 	dnsnames "consul.internal/httpapi/names"
 	"consul.internal/kv"
@@ -21,6 +23,8 @@ type Config struct {
 	Path string
 	// Dir has somebody's own pages, which are served instead; "" = none.
 	Dir string
+	// Dashboard is the template of the link to a service's dashboard; "" = none.
+	Dashboard string
 	// Domain of the names that the agent answers, for what pages say of DNS.
 	Domain string
 }
@@ -38,6 +42,11 @@ func (c *Config) Validate() error {
 	at := c.At()
 	if strings.ContainsAny(at, "{}?#%\\ ") || strings.Contains(at, "//") || strings.Contains(at, "/.") || strings.HasPrefix(at, "/v1/") || strings.HasPrefix(at, "/debug/") {
 		return errors.New("ui_config.content_path: a path of plain letters, such as /ui/, that is not below /v1/ or /debug/")
+	}
+	if c.Dashboard != "" {
+		if err := charts.CheckDashboard(c.Dashboard); err != nil {
+			return fmt.Errorf("ui_config.dashboard_url_templates: %w", err)
+		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"consul.internal/catalog"
+	"consul.internal/httpapi/charts"
 	"consul.internal/rpc"
 	"golang.org/x/sync/errgroup"
 )
@@ -286,6 +287,7 @@ type serviceData struct {
 	pager
 	Name    string
 	DNSName string
+	Charts  string // where they are; "" = nowhere
 	Health  health
 	Rows    []instanceRow
 	Tags    []string
@@ -312,6 +314,7 @@ func service(c *call, pg *page) error {
 		return missing("No service of that name is registered in " + c.dc + ", or this token may not see it.")
 	}
 	d.DNSName = name + ".service." + c.dc + "." + strings.Trim(cmp.Or(c.cfg.Domain, "consul"), ".")
+	d.Charts = charts.Link(c.cfg.Dashboard, c.dc, out.Instances[0].Service.Name)
 	tags := map[string]struct{}{}
 	var kept []*catalog.Instance
 	for _, i := range out.Instances {

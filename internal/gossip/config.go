@@ -62,6 +62,8 @@ type Config struct {
 	Encryption       Encryption
 	SnapshotPath     string // known members, kept for a restart; "" = not kept
 	RejoinAfterLeave bool   // use the known members also after a leave
+	// ReconnectTimeout is how long a failed member is remembered that does not say itself
+	// how long (TagReconnect).
 	ReconnectTimeout time.Duration
 	TombstoneTimeout time.Duration
 	AllowedCIDRs     []netip.Prefix // who may be a member; none = all

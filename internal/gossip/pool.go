@@ -177,6 +177,7 @@ func (p *Pool) serfConfig() *serf.Config {
 	conf.Tags = p.withStamp(0)
 	conf.SnapshotPath, conf.RejoinAfterLeave = p.cfg.SnapshotPath, p.cfg.RejoinAfterLeave
 	conf.ReconnectInterval, conf.ReconnectTimeout, conf.TombstoneTimeout = t.ReconnectInterval, p.cfg.ReconnectTimeout, p.cfg.TombstoneTimeout
+	conf.ReconnectTimeoutOverride = wishes{}
 	conf.RecentIntentTimeout, conf.MinQueueDepth = intentTimeout, minQueueDepth
 	conf.LeavePropagateDelay, conf.BroadcastTimeout = t.LeavePropagateDelay, t.BroadcastTimeout
 	conf.EnableNameConflictResolution, conf.ValidateNodeNames = false, false // guard judges names

@@ -169,6 +169,22 @@ func (d *Door) Client(serverName string) *tls.Config {
 	}
 }
 
+// Service returns settings for a connection to a service that is no agent. This
+// agent's certificate is shown to all who ask; the service's must come from the
+// door's authorities, or from the machine's if the door has none. They are what is
+// loaded now: to follow Reload, ask again for each connection. The caller adds the
+// name, and may change them.
+func (d *Door) Service() *tls.Config {
+	l := d.load()
+	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: l.roots}
+	if l.cert != nil {
+		// Also to those whose list of authorities does not name this one's: they know
+		// best whom they take, and say so.
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return l.cert, nil }
+	}
+	return c
+}
+
 // RequireServer says why the peer of an incoming connection is no server of this
 // datacenter: its certificate must come from an authority and carry the name
 // server.DATACENTER.DOMAIN. Clients have certificates of the same authority, and

@@ -86,6 +86,39 @@ func TestHTTPSVerifiesTheName(t *testing.T) {
 	}
 }
 
+// TestService: towards a service that is no agent the name counts always, and a door
+// without authorities trusts the machine's.
+func TestService(t *testing.T) {
+	f := newFiles(t)
+	ca, wrong := f.authority("ca", -9*time.Hour, 9*time.Hour), f.authority("wrong", -time.Hour, time.Hour)
+	right := f.cert(ca, "right", tlsx.Request{})
+	right.VerifyIncoming = true
+	service := settings(t, config(right)).InternalRPC.Server()
+	shakeAs := func(p tlsx.Part, name string) error {
+		t.Helper()
+		c := settings(t, config(p)).InternalRPC.Service()
+		c.ServerName = name
+		_, err, _ := shake(t, service, c)
+		return err
+	}
+	mine := f.cert(ca, "mine", tlsx.Request{Role: tlsx.Client})
+	for _, tt := range []struct {
+		name, server string
+		part         tlsx.Part
+		want         string
+	}{
+		{"right", "localhost", mine, ""},
+		{"another name", "example.org", mine, "not example.org"},
+		{"no certificate", "localhost", tlsx.Part{CAFile: ca.file}, "certificate required"},
+		{"another authority", "localhost", f.cert(wrong, "foreign", tlsx.Request{}), "unknown authority"},
+		{"the machine's authorities", "localhost", tlsx.Part{CertFile: mine.CertFile, KeyFile: mine.KeyFile}, "unknown authority"},
+	} {
+		if err := shakeAs(tt.part, tt.server); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
 func TestIncomingAndRequireServer(t *testing.T) {
 	f := newFiles(t)
 	now := time.Now()

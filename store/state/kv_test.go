@@ -348,7 +348,7 @@ func TestSessionRefused(t *testing.T) {
 		{kv.Session{ID: "a", Node: "n1", NodeChecks: []string{"nope"}}, "Missing check 'nope' registration"},
 		{kv.Session{ID: "a", Node: "n1", ServiceChecks: []kv.ServiceCheck{{ID: "bad"}}}, "Check 'bad' is in critical state"},
 		{kv.Session{ID: "a", Node: "n1", Behavior: "explode"}, "Invalid Behavior setting 'explode'"},
-		{kv.Session{ID: "a", Node: "n1", TTL: "1s"}, "Invalid Session TTL '1000000000', must be between [10s=24h0m0s]"},
+		{kv.Session{ID: "a", Node: "n1", TTL: "999ms"}, "Invalid Session TTL '999000000', must be between [1s=24h0m0s]"},
 		{kv.Session{ID: "a", Node: "n1", TTL: "25h"}, "must be between"},
 		{kv.Session{ID: "a", Node: "n1", TTL: "x"}, "Session TTL 'x' invalid"},
 		{kv.Session{ID: "a", Node: "n1", TTL: "-10s"}, "must be between"},

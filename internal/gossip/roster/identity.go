@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"consul.internal/internal/fault"
 	"consul.internal/internal/gossip"
@@ -27,6 +28,9 @@ type Identity struct {
 	Segment    string
 	Build      string // version, as "1.21.0:revision"
 	Extra      map[string]string
+	// Reconnect is how long a client wants to be remembered after it failed; 0 = as
+	// long as the others do. Servers are never forgotten sooner: their votes count.
+	Reconnect time.Duration
 
 	Server      bool // the rest is of servers only
 	ServerPort  int  // for calls and raft
@@ -64,7 +68,9 @@ func (i Identity) Validate() error {
 	wrong(!validID.MatchString(i.ID), "node ID %q is not a UUID", i.ID)
 	wrong(!validDC.MatchString(i.Datacenter) || len(i.Datacenter) > maxDatacenter,
 		"datacenter %q has characters other than letters, digits, '-' and '_', or more than %d", i.Datacenter, maxDatacenter)
+	wrong(i.Reconnect < 0, "the time to be remembered is negative: %v", i.Reconnect)
 	if i.Server {
+		wrong(i.Reconnect != 0, "a server cannot say how long it is remembered")
 		wrong(i.ServerPort < 1 || i.ServerPort > 65535, "server port %d is none", i.ServerPort)
 		wrong(i.Expect < 0 || i.Expect > maxExpect, "bootstrap_expect %d is out of range", i.Expect)
 	}
@@ -80,6 +86,9 @@ func (i Identity) Tags() map[string]string {
 		"vsn": "2", "vsn_min": "2", "vsn_max": "3", "segment": i.Segment,
 	})
 	if !i.Server {
+		if i.Reconnect > 0 {
+			tags[gossip.TagReconnect] = i.Reconnect.String()
+		}
 		return tags
 	}
 	tags["role"], tags["port"], tags["raft_vsn"] = RoleServer, strconv.Itoa(i.ServerPort), "3"

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"testing"
+	"time"
 
 	"consul.internal/internal/fault"
 	"consul.internal/internal/gossip"
@@ -17,11 +18,26 @@ func TestTags(t *testing.T) {
 	if d := cmp.Diff(client, id.Tags()); d != "" {
 		t.Error(d)
 	}
+	id.Reconnect = 15 * time.Minute
+	wishing := maps.Clone(client)
+	wishing["rc_tm"] = "15m0s"
+	if d := cmp.Diff(wishing, id.Tags()); d != "" || id.Validate() != nil {
+		t.Error(d, id.Validate())
+	}
+	id.Reconnect = -1
+	if id.Validate() == nil {
+		t.Error("a negative time was taken")
+	}
+	id.Reconnect = 0
 	id.Server, id.ServerPort, id.Bootstrap, id.Expect, id.ReadReplica = true, 8300, true, 3, true
 	server := maps.Clone(client)
 	maps.Copy(server, map[string]string{"role": "consul", "port": "8300", "raft_vsn": "3", "bootstrap": "1", "expect": "3", "read_replica": "1"})
 	if d := cmp.Diff(server, id.Tags()); d != "" {
 		t.Error(d)
+	}
+	id.Expect, id.Reconnect = 0, time.Hour
+	if err := id.Validate(); !errors.Is(err, fault.Invalid) || id.Tags()["rc_tm"] != "" {
+		t.Errorf("a server that is to be forgotten: %v", err)
 	}
 }
 
