@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -42,7 +43,8 @@ type reader struct {
 type got struct {
 	n      int // datagrams in the batch
 	errno  syscall.Errno
-	waited bool // there was nothing to read at first
+	waited bool      // there was nothing to read at first
+	since  time.Time // when it was last the others' turn
 }
 
 // peer is who sent a datagram, and to which of our addresses.
@@ -164,9 +166,15 @@ func (r *reader) read() error {
 	}
 	// A loop that always finds something to read would keep others from this CPU
 	// for as long as the scheduler's time slice: raft and gossip among them. Who has
-	// waited has let them, and to yield once more would wake a thread for nothing.
-	if !r.got.waited {
+	// waited has let them, and to yield once more would wake a thread for nothing. Who
+	// yields may wait for a time slice, and what arrives meanwhile must find room.
+	now := time.Now()
+	switch {
+	case r.got.waited:
+		r.got.since = now
+	case now.Sub(r.got.since) >= readTurn:
 		runtime.Gosched()
+		r.got.since = time.Now()
 	}
 	return nil
 }
