@@ -168,7 +168,7 @@ func repack(ctx context.Context, s *Server, live *live, q *wire.Query, nameError
 		return
 	}
 	defer turn.Store(false)
-	p := &packer{ctx: ctx, s: s, live: live, q: q, name: presentation(q.Name())}
+	p := &packer{ctx: ctx, s: s, live: live, q: q, name: q.Text()}
 	answer, mark, ok := p.pack(nameError)
 	if !ok {
 		return
@@ -186,18 +186,6 @@ func entryOf(s *Server, live *live, q *wire.Query) *table.Entry {
 		return nil
 	}
 	return e
-}
-
-// presentation is a name that Parse has read, as dns.Msg has it.
-func presentation(name []byte) string {
-	var b strings.Builder
-	for len(name) > 1 {
-		n := 1 + int(name[0])
-		b.Write(name[1:n])
-		b.WriteByte('.')
-		name = name[n:]
-	}
-	return b.String()
 }
 
 var errNotPacked = fault.Newf(fault.Invalid, "the answer has a form that is not packed")

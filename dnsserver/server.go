@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -69,7 +68,6 @@ type Server struct {
 	ctx    context.Context // of all queries
 	cancel context.CancelCauseFunc
 	queue  *limit.Queue[waiting] // UDP queries for the full path
-	seats  chan struct{}         // taken by those of them that are worked on
 	bufs   sync.Pool             // *[]byte of udpBuffer bytes
 
 	mu       sync.RWMutex
@@ -121,7 +119,6 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		fast:     newFast(deps.Source),
 		timers:   newTimers(deps.Metrics),
 		queue:    limit.NewQueue[waiting](cfg.Limits.UDPInFlight),
-		seats:    make(chan struct{}, seatsEach*runtime.GOMAXPROCS(0)),
 		conns:    map[net.Conn]struct{}{},
 	}
 	s.bufs.New = func() any { b := make([]byte, udpBuffer); return &b }

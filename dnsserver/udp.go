@@ -21,12 +21,6 @@ const (
 	// readTurn is how long a socket that always has something to read is read before
 	// others get the processor.
 	readTurn = 5 * time.Millisecond
-	// seatsEach processor has, for answers that are worked on: with hundreds of
-	// goroutines that want it, who reads would get it too rarely.
-	seatsEach = 4
-	// seatTime is after how long an answer counts as one that waits for somebody, and
-	// needs no processor; ten times what one takes that waits for nobody.
-	seatTime = time.Millisecond
 )
 
 // serveUDP reads a socket until the server closes, and then what has reached it
@@ -77,21 +71,8 @@ func (s *Server) takeUDP(c *net.UDPConn, from netip.AddrPort, asked origin, quer
 	})
 }
 
-// seat waits for one of the places that the full path has for what needs a processor,
-// and returns how to give it back.
-func (s *Server) seat() (leave func()) {
-	s.seats <- struct{}{}
-	free := func() { <-s.seats }
-	t := time.AfterFunc(seatTime, free)
-	return func() {
-		if t.Stop() {
-			free()
-		}
-	}
-}
-
 func (s *Server) answerUDP(w *waiting) {
-	defer s.seat()()
+	defer s.queue.Seat()()
 	out := s.bufs.Get().(*[]byte)
 	if resp := observed(s, (*w.query)[:w.n], *out, asker{addr: w.from.Addr().Unmap(), port: w.from.Port()}); len(resp) > 0 {
 		// Nobody can be told that a reply could not be sent; the asker tries again.

@@ -8,6 +8,7 @@ import "sync"
 type Queue[T any] struct {
 	most   int
 	handed chan T // to who is idle
+	seats  seats
 
 	mu      sync.Mutex
 	closed  bool
@@ -23,7 +24,9 @@ type Queue[T any] struct {
 const maxIdle = 16
 
 // NewQueue returns a Queue of which most are done at once.
-func NewQueue[T any](most int) *Queue[T] { return &Queue[T]{most: most, handed: make(chan T, maxIdle)} }
+func NewQueue[T any](most int) *Queue[T] {
+	return &Queue[T]{most: most, handed: make(chan T, maxIdle), seats: newSeats()}
+}
 
 // Close ends those who are idle. What is added later is done as before.
 func (q *Queue[T]) Close() {
@@ -63,6 +66,11 @@ func (q *Queue[T]) Add(v T) (run bool, dropped T, full bool) {
 	q.n++
 	return false, dropped, full
 }
+
+// Seat waits until a processor may be used for what has been taken, and returns how to
+// say that it is done. For what takes so long that it must wait for somebody, it does
+// not count longer than a moment.
+func (q *Queue[T]) Seat() (leave func()) { return q.seats.take() }
 
 // Working is how many are done now, or wait.
 func (q *Queue[T]) Working() int {

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // Bits and sizes of messages (RFC 1035, section 4.1.1).
 const (
@@ -234,4 +237,16 @@ func (q *Query) Tail() int {
 		return optLen
 	}
 	return optLen + optionHead + cookieLen
+}
+
+// Text is the question's name as people write it.
+func (q *Query) Text() string {
+	var b strings.Builder
+	for name := q.Name(); len(name) > 1; {
+		n := 1 + int(name[0])
+		b.Write(name[1:n])
+		b.WriteByte('.')
+		name = name[n:]
+	}
+	return b.String()
 }
