@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,27 +25,73 @@ import (
 
 var hostileFull = flag.Bool("hostile.full", false, "let TestHostile have its full size, and hold times against their bounds")
 
-// siege is an agent, those who attack it, and one who only wants to be served.
+// siege is an agent, and one who only wants to be served.
 type siege struct {
-	t    *testing.T
-	p    *proc
-	n    int // attackers' connections at a time
+	t *testing.T
+	p *proc
+}
+
+// attackers are those who do not. They have a process of their own: thousands of
+// goroutines, beside which who only wants to be served would wait for himself.
+type attackers struct {
+	addr string // the agent's
 	wg   sync.WaitGroup
-	next atomic.Uint32 // for the attackers' addresses
+	next atomic.Uint32 // for their addresses
+}
+
+// attackVariable has in the attackers' process what they do: the number of an attack,
+// of connections, and the agent's address.
+const attackVariable = "HOSTILE_TEST_ATTACK"
+
+func TestMain(m *testing.M) {
+	spec := os.Getenv(attackVariable)
+	if spec == "" {
+		os.Exit(m.Run())
+	}
+	var kind, n int
+	var a attackers
+	if _, err := fmt.Sscan(spec, &kind, &n, &a.addr); err != nil {
+		panic(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	a.keep(ctx, n, attacks()[kind].port, attacks()[kind].hold)
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the test has seen enough, or is gone
+	stop()
+	a.wg.Wait()
+}
+
+// attack begins one, by so many connections, and returns how to end it.
+func (s *siege) attack(kind, n int) (end func()) {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), os.Args[0])
+	cmd.Env, cmd.Stderr = append(os.Environ(), fmt.Sprintf("%s=%d %d %s", attackVariable, kind, n, s.p.addr)), os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		_ = in.Close() // that they see
+		if err := cmd.Wait(); err != nil {
+			s.t.Errorf("the attackers: %v", err)
+		}
+	}
 }
 
 // stranger dials from one of many addresses, so that no limit of one address helps.
-func (s *siege) stranger(ctx context.Context, port string) (net.Conn, error) {
-	n := s.next.Add(1) / 80
+func (a *attackers) stranger(ctx context.Context, port string) (net.Conn, error) {
+	n := a.next.Add(1) / 80
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 200, byte(n>>8), byte(n))}, Timeout: 5 * time.Second}
-	return d.DialContext(ctx, "tcp", s.p.addr+port)
+	return d.DialContext(ctx, "tcp", a.addr+port)
 }
 
 // keep holds n connections of a kind until ctx ends. They come within a second, and
 // each that ends is made anew, though not more often than every second.
-func (s *siege) keep(ctx context.Context, n int, port string, hold func(context.Context, net.Conn)) {
+func (a *attackers) keep(ctx context.Context, n int, port string, hold func(context.Context, net.Conn)) {
 	for i := range n {
-		s.wg.Go(func() {
+		a.wg.Go(func() {
 			first := time.NewTimer(time.Second * time.Duration(i) / time.Duration(n))
 			defer first.Stop()
 			select {
@@ -54,7 +101,7 @@ func (s *siege) keep(ctx context.Context, n int, port string, hold func(context.
 			pause := time.NewTicker(time.Second)
 			defer pause.Stop()
 			for ctx.Err() == nil {
-				if c, err := s.stranger(ctx, port); err == nil {
+				if c, err := a.stranger(ctx, port); err == nil {
 					stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 					hold(ctx, c)
 					stop()
@@ -193,6 +240,32 @@ func maxFiles(t *testing.T, pid int) int {
 	return 0
 }
 
+// attack is what one kind of attackers does.
+type attack struct {
+	name string
+	part int // of all connections there are so many times fewer
+	port string
+	hold func(context.Context, net.Conn)
+}
+
+func attacks() []attack {
+	header := "GET /v1/status/leader HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: "
+	large := header + strings.Repeat("h", 64<<10)
+	return []attack{
+		{"idle on 8500", 1, ":8500", say("")},
+		{"idle after a request", 1, ":8500", say("GET /v1/status/leader HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")},
+		{"idle on 8300", 1, ":8300", say("")},
+		{"slowloris on 8500", 1, ":8500", drip(header)},
+		{"slowloris on 8300", 1, ":8300", drip("\x16\x03\x01\x02\x00\x01")},
+		{"slow bodies", 10, ":8500", say("PUT /v1/kv/slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 500000\r\n\r\n" + strings.Repeat("s", 1000))},
+		{"unfinished headers", 10, ":8500", say(large)},
+		{"64 KiB headers", 100, ":8500", say(large + "\r\n\r\n")},
+		{"100 MB bodies", 100, ":8500", body},
+		{"handshakes on 8501", 100, ":8501", handshake},
+		{"handshakes on 8300", 100, ":8300", handshake},
+	}
+}
+
 // TestHostile besieges a real agent from thousands of addresses, a kind of attack
 // at a time: whoever only wants to be served is, memory stays within 200 MB and
 // files within what the process may open.
@@ -203,45 +276,24 @@ func TestHostile(t *testing.T) {
 	mint(t, dir, ca, tlsx.Server, "dc1", addr)
 	p := spawn(t, bin, addr, dir, "-hcl="+fmt.Sprintf(`log_level = "WARN" tls { defaults { ca_file = %q cert_file = %q key_file = %q } } ports { https = 8501 }`,
 		caFile, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")))
-	s := &siege{t: t, p: p, n: 1500}
-	length := time.Second
+	s := &siege{t: t, p: p}
+	n, length := 1500, time.Second
 	if *hostileFull {
-		s.n, length = 10_000, 20*time.Second
+		n, length = 10_000, 20*time.Second
 	}
 	p.await(t, "a leader", func() bool {
 		_, err := p.register("web")
 		return err == nil
 	})
-	header := "GET /v1/status/leader HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: "
-	large := header + strings.Repeat("h", 64<<10)
 	limit := maxFiles(t, p.cmd.Process.Pid)
 	if _, err := p.client.KV().Put(&api.KVPair{Key: "normal", Value: []byte("v")}, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.measure("in peace", length)
-	for _, attack := range []struct {
-		name string
-		n    int
-		port string
-		hold func(context.Context, net.Conn)
-	}{
-		{"idle on 8500", s.n, ":8500", say("")},
-		{"idle after a request", s.n, ":8500", say("GET /v1/status/leader HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")},
-		{"idle on 8300", s.n, ":8300", say("")},
-		{"slowloris on 8500", s.n, ":8500", drip(header)},
-		{"slowloris on 8300", s.n, ":8300", drip("\x16\x03\x01\x02\x00\x01")},
-		{"slow bodies", s.n / 10, ":8500", say("PUT /v1/kv/slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 500000\r\n\r\n" + strings.Repeat("s", 1000))},
-		{"unfinished headers", s.n / 10, ":8500", say(large)},
-		{"64 KiB headers", s.n / 100, ":8500", say(large + "\r\n\r\n")},
-		{"100 MB bodies", s.n / 100, ":8500", body},
-		{"handshakes on 8501", s.n / 100, ":8501", handshake},
-		{"handshakes on 8300", s.n / 100, ":8300", handshake},
-	} {
-		ctx, stop := context.WithCancel(t.Context())
-		s.keep(ctx, attack.n, attack.port, attack.hold)
+	for kind, attack := range attacks() {
+		end := s.attack(kind, n/attack.part)
 		f := s.measure(attack.name, length)
-		stop()
-		s.wg.Wait()
+		end()
 		if f.failed > 0 || f.served == 0 {
 			t.Errorf("%s: %d requests failed, %d were served", attack.name, f.failed, f.served)
 		}

@@ -245,7 +245,8 @@ func (b *bundle) captureDynamic(ctx context.Context) {
 	if !b.wants(targetMetrics) && !b.wants(targetLogs) && !b.wants(targetPprof) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.duration)
+	whole := ctx
+	ctx, cancel := context.WithTimeout(whole, b.duration)
 	defer cancel()
 	var wg sync.WaitGroup
 	if b.wants(targetLogs) {
@@ -253,7 +254,7 @@ func (b *bundle) captureDynamic(ctx context.Context) {
 	}
 	if b.wants(targetMetrics) {
 		wg.Go(func() {
-			b.problem(targetMetrics, b.stream(ctx, "metrics.json", func() (io.ReadCloser, error) { return b.metrics(ctx) }))
+			b.problem(targetMetrics, b.stream(ctx, "metrics.json", func() (io.ReadCloser, error) { return b.metrics(whole, ctx) }))
 		})
 	}
 	if b.wants(targetPprof) {
@@ -321,11 +322,12 @@ func (b *bundle) stream(ctx context.Context, file string, open func() (io.ReadCl
 	return errors.Join(ended(ctx, err), f.Close())
 }
 
-// metrics are the present figures, so that an early end leaves something, and
-// then those of each interval of the agent.
-func (b *bundle) metrics(ctx context.Context) (io.ReadCloser, error) {
+// metrics are the present figures, so that an early end leaves something, also where
+// the agent takes longer for them than is to be recorded; and then those of each
+// interval of the agent, until ctx ends.
+func (b *bundle) metrics(whole, ctx context.Context) (io.ReadCloser, error) {
 	var now any
-	if _, err := b.client.Raw().Query("/v1/agent/metrics", &now, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
+	if _, err := b.client.Raw().Query("/v1/agent/metrics", &now, (&api.QueryOptions{}).WithContext(whole)); err != nil {
 		return nil, err
 	}
 	first, err := json.Marshal(now)
@@ -333,6 +335,9 @@ func (b *bundle) metrics(ctx context.Context) (io.ReadCloser, error) {
 		return nil, err
 	}
 	rest, err := b.client.Agent().MetricsStream(ctx)
+	if err != nil && ctx.Err() != nil {
+		rest, err = io.NopCloser(bytes.NewReader(nil)), nil
+	}
 	if err != nil {
 		return nil, err
 	}
