@@ -60,6 +60,9 @@ func need(t *testing.T) {
 func newLab(t *testing.T, sh shape) *lab {
 	t.Helper()
 	need(t)
+	if _, known := watches[root(t)]; !known {
+		watches[root(t)] = newWatch()
+	}
 	cfg := rig.DefaultConfig()
 	name := fnv.New64()
 	_, _ = name.Write([]byte(t.Name())) // never fails
