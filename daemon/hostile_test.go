@@ -51,7 +51,8 @@ func TestMain(m *testing.M) {
 	var kind, n int
 	var a attackers
 	if _, err := fmt.Sscan(spec, &kind, &n, &a.addr); err != nil {
-		panic(err)
+		fmt.Fprintf(os.Stderr, "%s=%q: %v\n", attackVariable, spec, err)
+		os.Exit(2)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	a.keep(ctx, n, attacks()[kind].port, attacks()[kind].hold)

@@ -17,7 +17,8 @@ import (
 
 // The fast path answers from packed bytes what has been asked before, and names
 // that certainly do not exist; everything else is left to the full path, which is
-// what defines an answer. After the full path has answered a question, pack makes
+// what defines an answer. After the full path has answered a question, or where its
+// answer has changed since, pack makes
 // its answer ready for the next who asks.
 
 // fast is what the fast path keeps for as long as the server lives. It is nil

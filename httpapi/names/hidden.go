@@ -31,6 +31,9 @@ func Explained(r *http.Request, b *edge.Base, dns Explainer, name, qtype string)
 	if err != nil || e.Kind != "service" || e.By != "zone" || !b.Settings().ACLs {
 		return e, err
 	}
+	if e.Datacenter == "any" || e.Datacenter == "all" {
+		return e, nil // instances of several datacenters are not told apart
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), hiddenWait)
 	defer cancel()
 	out, err := rpc.Call(ctx, b.Caller, rpc.HealthService, &rpc.ServiceRequest{Service: e.Label, ReadOptions: rpc.ReadOptions{

@@ -139,10 +139,10 @@ func (f instances) Call(_ context.Context, _ string, in, out any) (err error) {
 }
 
 // service is an Explainer that has seen one instance of web.
-type service struct{ kind, by string }
+type service struct{ kind, by, dc string }
 
 func (s service) Explain(context.Context, string, string, netip.Addr) (*dnsserver.Explanation, error) {
-	return &dnsserver.Explanation{Kind: s.kind, By: s.by, Label: "web", Datacenter: "dc2", Instances: []dnsserver.ExplainedInstance{{Node: "N1", ID: "web", Given: true}}}, nil
+	return &dnsserver.Explanation{Kind: s.kind, By: s.by, Label: "web", Datacenter: s.dc, Instances: []dnsserver.ExplainedInstance{{Node: "N1", ID: "web", Given: true}}}, nil
 }
 
 func TestHidden(t *testing.T) {
@@ -165,11 +165,13 @@ func TestHidden(t *testing.T) {
 		hidden int
 		note   bool
 	}{
-		{"hidden", true, both, service{"service", "zone"}, 1, false},
-		{"no ACLs", false, both, service{"service", "zone"}, 0, false},
-		{"a node's name", true, both, service{"node", "zone"}, 0, false},
-		{"recursors", true, both, service{"service", "recursors"}, 0, false},
-		{"not to be found out", true, broken, service{"service", "zone"}, 0, true},
+		{"hidden", true, both, service{"service", "zone", "dc2"}, 1, false},
+		{"no ACLs", false, both, service{"service", "zone", "dc2"}, 0, false},
+		{"a node's name", true, both, service{"node", "zone", "dc2"}, 0, false},
+		{"recursors", true, both, service{"service", "recursors", "dc2"}, 0, false},
+		{"not to be found out", true, broken, service{"service", "zone", "dc2"}, 0, true},
+		{"any datacenter", true, broken, service{"service", "zone", "any"}, 0, false},
+		{"all datacenters", true, broken, service{"service", "zone", "all"}, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := httptest.NewRequest("GET", "/", nil)

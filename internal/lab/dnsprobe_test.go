@@ -27,9 +27,6 @@ const (
 	// slow is what a name of the own datacenter never takes (an answer, a stale
 	// answer or SERVFAIL within that time); counted, for the machine may be busy.
 	slow = 100 * time.Millisecond
-	// stall is how long the probe itself never rests. Where it does, the machine had no
-	// processor for it, nor perhaps for the agent: that time counts for neither.
-	stall = 3 * asInFaultRuns
 )
 
 // question asks for the addresses of a service, with EDNS.
@@ -114,11 +111,10 @@ type dnsProbe struct {
 	stop  context.CancelFunc
 	done  sync.WaitGroup
 
-	mu      sync.Mutex
-	sent    map[uint16]open
-	last    time.Time     // when the probe last ran
-	stalled time.Duration // how long it did not, where it should have
+	begun watch
 
+	mu    sync.Mutex
+	sent  map[uint16]watch // without an answer so far
 	times []time.Duration
 	asked int
 	right int
@@ -126,20 +122,6 @@ type dnsProbe struct {
 	slow  int
 	bad   []string
 	late  []string
-}
-
-// open is a question without an answer so far.
-type open struct {
-	at      time.Time
-	stalled time.Duration // the probe's, until then
-}
-
-// beat notes that the probe runs. mu is held.
-func (p *dnsProbe) beat(now time.Time) {
-	if d := now.Sub(p.last); !p.last.IsZero() && d > stall {
-		p.stalled += d
-	}
-	p.last = now
 }
 
 // unanswered is how many questions are open.
@@ -157,7 +139,7 @@ func (a *agent) probeDNS(every time.Duration, name string, want ...string) *dnsP
 	if err != nil {
 		a.lab.t.Fatal(err)
 	}
-	p := &dnsProbe{agent: a, name: name, want: want, stop: cancel, sent: map[uint16]open{}}
+	p := &dnsProbe{agent: a, name: name, want: want, stop: cancel, begun: newWatch(), sent: map[uint16]watch{}}
 	p.done.Go(func() { p.send(ctx, c, every) })
 	p.done.Go(func() { p.receive(c) })
 	return p
@@ -183,9 +165,7 @@ func (p *dnsProbe) send(ctx context.Context, c net.Conn, every time.Duration) {
 		}
 		p.mu.Lock()
 		delete(p.sent, id) // of 65,536 queries ago, if it is still open
-		now := time.Now()
-		p.beat(now)
-		p.sent[id] = open{now, p.stalled}
+		p.sent[id] = newWatch()
 		p.asked++
 		p.mu.Unlock()
 		if _, err := c.Write(raw); err != nil {
@@ -222,9 +202,7 @@ func (p *dnsProbe) take(m *dns.Msg) {
 		return
 	}
 	delete(p.sent, m.Id)
-	now := time.Now()
-	p.beat(now)
-	began, took := q.at, now.Sub(q.at)-(p.stalled-q.stalled)
+	began, took := q.began, q.fair()
 	p.times = append(p.times, took)
 	if took > slow {
 		if p.slow++; len(p.late) < maxBad {
@@ -267,7 +245,7 @@ func (p *dnsProbe) end() {
 	defer p.mu.Unlock()
 	s := rig.Summarize(p.times)
 	figures(t, fmt.Sprintf("%s: DNS at %s", t.Name(), p.agent.name), nil, "asked=%d right=%d stale=%d slow=%d median=%v worst=%v machine-stood=%v",
-		p.asked, p.right, p.stale, p.slow, s.Median.Round(time.Microsecond), s.Worst.Round(time.Millisecond), p.stalled.Round(time.Millisecond))
+		p.asked, p.right, p.stale, p.slow, s.Median.Round(time.Microsecond), s.Worst.Round(time.Millisecond), (stoodBy(time.Now()) - p.begun.stood).Round(time.Millisecond))
 	if p.slow > 0 {
 		t.Logf("DNS at %s, slower than %v: %v", p.agent.name, slow, p.late)
 	}

@@ -24,31 +24,40 @@ const (
 // machine knows how long it had no processor for who asked for one.
 var machine struct {
 	mu     sync.Mutex
+	last   time.Time // when it had one last
 	stood  time.Duration
 	asides int
+}
+
+// stoodBy is for how long altogether, until now.
+func stoodBy(now time.Time) time.Duration {
+	machine.mu.Lock()
+	defer machine.mu.Unlock()
+	if d := now.Sub(machine.last); !machine.last.IsZero() && d > machineStood {
+		return machine.stood + d // the one who watches has had none yet
+	}
+	return machine.stood
 }
 
 // watchMachine asks until ctx ends.
 func watchMachine(ctx context.Context) {
 	tick := time.NewTicker(machineBeat)
 	defer tick.Stop()
-	for last := time.Now(); ; {
+	for {
+		now := time.Now()
+		stood := stoodBy(now)
+		machine.mu.Lock()
+		machine.stood, machine.last = stood, now
+		machine.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		now := time.Now()
-		if d := now.Sub(last); d > machineStood {
-			machine.mu.Lock()
-			machine.stood += d
-			machine.mu.Unlock()
-		}
-		last = now
 	}
 }
 
-// watch is what a test had when it began.
+// watch is what a test, or a question, had when it began.
 type watch struct {
 	began time.Time
 	stood time.Duration
@@ -63,21 +72,28 @@ func root(t *testing.T) string {
 }
 
 func newWatch() watch {
-	machine.mu.Lock()
-	defer machine.mu.Unlock()
-	return watch{time.Now(), machine.stood}
+	now := time.Now()
+	return watch{now, stoodBy(now)}
 }
 
 // unfit says so, and counts it, where a time cannot be held against its bar.
 func (w watch) unfit(t *testing.T, text string) bool {
 	t.Helper()
-	machine.mu.Lock()
-	defer machine.mu.Unlock()
-	stood, all := machine.stood-w.stood, time.Since(w.began)
+	now := time.Now()
+	stood, all := stoodBy(now)-w.stood, now.Sub(w.began)
 	if *full || stood*100 < all*stoodShare {
 		return false
 	}
+	machine.mu.Lock()
+	defer machine.mu.Unlock()
 	machine.asides++
 	fmt.Printf("lab: NOT JUDGED, the machine stood for %v of %v: %s\n", stood.Round(time.Millisecond), all.Round(time.Millisecond), text)
 	return true
+}
+
+// fair is the time since the watch began, without that in which the machine had no
+// processor, for an agent neither.
+func (w watch) fair() time.Duration {
+	now := time.Now()
+	return max(0, now.Sub(w.began)-(stoodBy(now)-w.stood))
 }

@@ -322,10 +322,16 @@ func (b *bundle) stream(ctx context.Context, file string, open func() (io.ReadCl
 	return errors.Join(ended(ctx, err), f.Close())
 }
 
+// lastFigures is how much longer than the recording its first figures may take: the
+// agent may be what is wrong, and the rest of the bundle is of use then.
+const lastFigures = 10 * time.Second
+
 // metrics are the present figures, so that an early end leaves something, also where
 // the agent takes longer for them than is to be recorded; and then those of each
 // interval of the agent, until ctx ends.
 func (b *bundle) metrics(whole, ctx context.Context) (io.ReadCloser, error) {
+	whole, cancel := context.WithTimeout(whole, b.duration+lastFigures)
+	defer cancel()
 	var now any
 	if _, err := b.client.Raw().Query("/v1/agent/metrics", &now, (&api.QueryOptions{}).WithContext(whole)); err != nil {
 		return nil, err
