@@ -25,6 +25,8 @@ type asker struct {
 	tcp  bool // the address is certainly its own
 	// hidden is that nobody between sees more of a reply than its length.
 	hidden bool
+	// waits, unless nil, is to be told before somebody else is waited for.
+	waits func()
 }
 
 const (
@@ -76,7 +78,7 @@ func foreignArpa(name zone.Name, qname string) bool {
 
 // queryTo makes the question for recursors.
 func queryTo(q dns.Question, m *dns.Msg, opt *dns.OPT, from asker) recurse.Query {
-	out := recurse.Query{Question: q, RD: m.RecursionDesired, CD: m.CheckingDisabled, TCP: from.tcp}
+	out := recurse.Query{Question: q, RD: m.RecursionDesired, CD: m.CheckingDisabled, TCP: from.tcp, Waits: from.waits}
 	if opt != nil {
 		out.DO = opt.Do()
 		out.Subnet = subnetOf(opt)

@@ -72,9 +72,10 @@ func (s *Server) takeUDP(c *net.UDPConn, from netip.AddrPort, asked origin, quer
 }
 
 func (s *Server) answerUDP(w *waiting) {
-	defer s.queue.Seat()()
+	leave := s.queue.Seat()
+	defer leave()
 	out := s.bufs.Get().(*[]byte)
-	if resp := observed(s, (*w.query)[:w.n], *out, asker{addr: w.from.Addr().Unmap(), port: w.from.Port()}); len(resp) > 0 {
+	if resp := observed(s, (*w.query)[:w.n], *out, asker{addr: w.from.Addr().Unmap(), port: w.from.Port(), waits: leave}); len(resp) > 0 {
 		// Nobody can be told that a reply could not be sent; the asker tries again.
 		_ = w.asked.write(w.c, resp, w.from)
 	}

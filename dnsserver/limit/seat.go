@@ -5,21 +5,19 @@ import (
 	"time"
 )
 
-const (
-	// seatsEach processor has, for what is worked on: with hundreds of goroutines that
-	// want it, who brings them work would get it too rarely.
-	seatsEach = 4
-	// seatTime is after how long something counts as waiting for somebody, and needs no
-	// processor; ten times what a DNS answer takes that waits for nobody.
-	seatTime = time.Millisecond
-)
+// seatTime is after how long something counts as waiting for somebody, and needs no
+// processor; ten times what a DNS answer takes that waits for nobody.
+const seatTime = 500 * time.Microsecond
 
 type seats chan struct{}
 
-func newSeats() seats { return make(seats, seatsEach*runtime.GOMAXPROCS(0)) }
+// newSeats makes one for each processor but the last: that is for who brings the work.
+// The scheduler looks for what has arrived at sockets only where nothing else wants the
+// processor, or each ten milliseconds; meanwhile the socket would run over.
+func newSeats() seats { return make(seats, max(1, runtime.GOMAXPROCS(0)-1)) }
 
 // take waits for one of the places that there are for what needs a processor, and
-// returns how to give it back.
+// returns how to give it back, which may be done more than once and by anybody.
 func (s seats) take() (leave func()) {
 	s <- struct{}{}
 	free := func() { <-s }

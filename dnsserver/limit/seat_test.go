@@ -33,6 +33,12 @@ func TestSeats(t *testing.T) {
 			t.Errorf("%d seats are taken, one is held", len(s))
 		}
 		last()
+		next := s.take()
+		last() // again: it is another's place now
+		if len(s) != 1 {
+			t.Errorf("%d seats are taken, one is held", len(s))
+		}
+		next()
 		if len(s) != 0 {
 			t.Errorf("%d seats are taken, none is held", len(s))
 		}

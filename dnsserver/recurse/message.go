@@ -20,6 +20,7 @@ type Query struct {
 	Subnet   *dns.EDNS0_SUBNET // of the asker, or nil
 	TCP      bool              // ask over TCP at once
 	Alias    bool              // the first upstream that replies decides, whatever it says
+	Waits    func()            // unless nil, called before an upstream is waited for; by several at a time
 }
 
 // ednsSize is what upstreams may send over UDP: what passes every path in one

@@ -249,6 +249,9 @@ func (r *Recursor) wait(ctx context.Context, set *settings, key string, q *Query
 		ctx, cancel = context.WithTimeout(ctx, r.limits.StaleAfter)
 		defer cancel()
 	}
+	if q.Waits != nil {
+		q.Waits()
+	}
 	select {
 	case <-f.done:
 		return f.res, true
