@@ -22,8 +22,10 @@ import (
 type Limits struct {
 	Total      int
 	PerAddress int
-	// Replace lets the connection that has waited longest give way when Total is
-	// reached, instead of the newcomer. The protocol must tell of its work by Busy.
+	// Replace lets a connection that has waited long give way when Total is reached,
+	// instead of the newcomer: one from an address that has more of them than the
+	// newcomer's, which must have few where none of those is found. The protocol must
+	// tell of its work by Busy.
 	Replace bool
 	// WaitingBytes bounds what has been read on all connections that wait.
 	WaitingBytes int64
@@ -32,6 +34,14 @@ type Limits struct {
 // fairShare is what each waiting connection may send whatever the others do: an
 // ordinary request's header, so that a flood ends nobody but who is part of it.
 const fairShare = 8 << 10
+
+const (
+	// few connections are what an address gets whoever holds the others, as long as
+	// some of all only wait.
+	few = 8
+	// looked at are so many of those who have waited longest, for one to give way.
+	looked = 32
+)
 
 // Door has one set of limits for one or several listeners.
 type Door struct {
@@ -112,8 +122,7 @@ func (d *Door) enter(raw net.Conn) *Conn {
 	ok := !c.addr.IsValid() || l.PerAddress <= 0 || d.byAddr[c.addr] < l.PerAddress
 	var gone *Conn
 	if ok && l.Total > 0 && d.total >= l.Total {
-		if first := d.waiting.Front(); l.Replace && first != nil {
-			gone = first.Value.(*Conn)
+		if gone = d.yielding(c.addr); gone != nil {
 			d.leave(gone)
 		} else {
 			ok = false
@@ -136,6 +145,25 @@ func (d *Door) enter(raw net.Conn) *Conn {
 	}
 	c.reads.Store(true)
 	return c
+}
+
+// yielding is who gives way to a newcomer from an address, or nil. Places go from who
+// has many to who has fewer: a crowd that comes again and again, each time in another's
+// place, would keep the process at work with its coming and going. d.mu is held.
+func (d *Door) yielding(newcomer netip.Addr) *Conn {
+	if !d.limits.Replace {
+		return nil
+	}
+	has := d.byAddr[newcomer]
+	for e, n := d.waiting.Front(), 0; e != nil && n < looked; e, n = e.Next(), n+1 {
+		if c := e.Value.(*Conn); d.byAddr[c.addr] >= has+2 {
+			return c
+		}
+	}
+	if first := d.waiting.Front(); first != nil && (has < few || !newcomer.IsValid()) {
+		return first.Value.(*Conn)
+	}
+	return nil
 }
 
 // leave gives a connection's place back. d.mu is held.

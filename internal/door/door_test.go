@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,7 +73,12 @@ type pipeListener struct {
 	conns chan net.Conn
 }
 
-func (l pipeListener) Accept() (net.Conn, error) { return <-l.conns, nil }
+func (l pipeListener) Accept() (net.Conn, error) {
+	if c, ok := <-l.conns; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
 
 // TestReplace: at the limit, who has waited longest gives way, and who works does not.
 func TestReplace(t *testing.T) {
@@ -164,5 +170,56 @@ func TestWaitingBytes(t *testing.T) {
 	big.Busy()
 	if _, err := read(9 << 10); err != nil && !errors.Is(err, fault.RateLimited) {
 		t.Errorf("after room was made: %v", err)
+	}
+}
+
+// from is a connection that comes from an address.
+type from struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (c from) RemoteAddr() net.Addr { return c.addr }
+
+// TestReplaceFairly: at the limit, places go from addresses that have many to those
+// that have fewer, and a crowd does not take them from itself.
+func TestReplaceFairly(t *testing.T) {
+	const total = 40
+	refused, let := make(chan net.Conn), make(chan net.Conn)
+	d := door.New(door.Limits{Total: total, Replace: true}, func(c net.Conn, _ netip.Addr) { refused <- c })
+	in := pipeListener{conns: make(chan net.Conn)}
+	l := d.Listen(in)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(in.conns)
+	wg.Go(func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			let <- c
+		}
+	})
+	// crowd has n come from an address, and returns how many were let in.
+	crowd := func(addr string, n int) (came int) {
+		for range n {
+			_, end := net.Pipe()
+			in.conns <- from{end, &net.TCPAddr{IP: net.ParseIP(addr), Port: 1}}
+			select {
+			case <-let:
+				came++
+			case <-refused:
+			}
+		}
+		return came
+	}
+	if n := crowd("192.0.2.1", 100); n != total {
+		t.Errorf("%d of one address were let in", n)
+	}
+	if n := crowd("192.0.2.2", 100); n < total/2-1 || n > total/2+1 {
+		t.Errorf("%d of a second address were let in, there are %d places", n, total)
+	}
+	if n := crowd("192.0.2.1", 100); n > 2 {
+		t.Errorf("%d of the first address were let in again", n)
+	}
+	if n := crowd("192.0.2.3", 3); n != 3 {
+		t.Errorf("%d of 3 of a third address were let in", n)
 	}
 }
