@@ -10,6 +10,7 @@ import (
 	"consul.internal/catalog"
 	"consul.internal/dnsserver/limit"
 	"consul.internal/dnsserver/table"
+	"consul.internal/dnsserver/udp"
 	"consul.internal/dnsserver/wire"
 	"consul.internal/dnsserver/zone"
 	"consul.internal/view"
@@ -88,9 +89,8 @@ func (f *fast) number(dc string) (uint8, bool) {
 	return uint8(len(list)), true
 }
 
-// batch is how many datagrams are taken from a socket at a time: more save next to
-// nothing.
-const batch = 32
+// batch is how many questions are looked up at a time.
+const batch = udp.BatchSize
 
 // clerk answers questions on the fast path, one batch at a time. It belongs to one
 // goroutine.

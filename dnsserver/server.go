@@ -20,6 +20,7 @@ import (
 	"consul.internal/dnsserver/observe"
 	"consul.internal/dnsserver/recurse"
 	"consul.internal/dnsserver/transfer"
+	"consul.internal/dnsserver/udp"
 	"consul.internal/dnsserver/zone"
 	"consul.internal/internal/door"
 	"consul.internal/internal/fault"
@@ -93,7 +94,7 @@ type live struct {
 // pair is one address: both transports.
 type pair struct {
 	addr netip.AddrPort
-	udp  *net.UDPConn
+	udp  *udp.Socket
 	tcp  net.Listener
 }
 
@@ -346,15 +347,16 @@ func listen(ctx context.Context, addr string, all []string) (*pair, error) {
 			return nil, bindError("TCP", addr, err)
 		}
 		bound := tcp.Addr().(*net.TCPAddr).AddrPort()
-		udp, err := lc.ListenPacket(ctx, "udp"+suffix, net.JoinHostPort(host, strconv.Itoa(int(bound.Port()))))
+		c, err := lc.ListenPacket(ctx, "udp"+suffix, net.JoinHostPort(host, strconv.Itoa(int(bound.Port()))))
 		if err == nil {
-			u := udp.(*net.UDPConn)
+			u := c.(*net.UDPConn)
 			_ = u.SetReadBuffer(udpQueue) // as much as the system allows
-			if err := tellAsked(u); err != nil {
-				_, _ = u.Close(), tcp.Close() // the error that matters is err
+			sock, err := udp.Take(u)
+			if err != nil {
+				_ = tcp.Close() // the error that matters is err
 				return nil, bindError("UDP", addr, err)
 			}
-			return &pair{addr: bound, udp: u, tcp: tcp}, nil
+			return &pair{addr: bound, udp: sock, tcp: tcp}, nil
 		}
 		_ = tcp.Close() // the error that matters is err
 		if port != "0" || try == bindTries || !errors.Is(err, syscall.EADDRINUSE) {

@@ -6,12 +6,14 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"consul.internal/dnsserver/udp"
 )
 
 const (
-	// udpBuffer holds a query and then its reply. Queries are far smaller; larger
-	// replies get a buffer of their own.
-	udpBuffer = 4096
+	// udpBuffer holds a query and then its reply. Larger replies get a buffer of their
+	// own.
+	udpBuffer = udp.Buffer
 	// udpQueue is how much the system is asked to keep while the CPU is elsewhere:
 	// about 5,000 small queries.
 	udpQueue = 4 << 20
@@ -25,7 +27,7 @@ const (
 
 // serveUDP reads a socket until the server closes, and then what has reached it
 // by then. What the fast path does not answer goes to the queue.
-func (s *Server) serveUDP(c *net.UDPConn) {
+func (s *Server) serveUDP(c *udp.Socket) {
 	r := newReader(s, c)
 	quiet := false // nothing came since the socket's deadline was last moved
 	for {
@@ -45,15 +47,15 @@ func (s *Server) serveUDP(c *net.UDPConn) {
 
 // waiting is a query for the full path.
 type waiting struct {
-	c     *net.UDPConn
+	c     *udp.Socket
 	from  netip.AddrPort
-	asked origin
+	asked udp.Origin
 	query *[]byte
 	n     int // bytes of the query
 }
 
 // takeUDP has a query answered by the full path.
-func (s *Server) takeUDP(c *net.UDPConn, from netip.AddrPort, asked origin, query []byte) {
+func (s *Server) takeUDP(c *udp.Socket, from netip.AddrPort, asked udp.Origin, query []byte) {
 	b := s.bufs.Get().(*[]byte)
 	w := waiting{c, from, asked, b, copy(*b, query)}
 	run, dropped, full := s.queue.Add(w)
@@ -77,7 +79,7 @@ func (s *Server) answerUDP(w *waiting) {
 	out := s.bufs.Get().(*[]byte)
 	if resp := observed(s, (*w.query)[:w.n], *out, asker{addr: w.from.Addr().Unmap(), port: w.from.Port(), waits: leave}); len(resp) > 0 {
 		// Nobody can be told that a reply could not be sent; the asker tries again.
-		_ = w.asked.write(w.c, resp, w.from)
+		_ = w.c.Write(resp, &w.asked, w.from)
 	}
 	s.bufs.Put(w.query)
 	s.bufs.Put(out)

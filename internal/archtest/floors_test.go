@@ -34,6 +34,7 @@ var floors = map[string]float64{
 	"dnsserver/wire":         1,
 	"dnsserver/table":        1,
 	"dnsserver/limit":        1,
+	"dnsserver/udp":          1,
 	"dnsserver/observe":      1,
 	"internal/gossip":        1,
 	"internal/gossip/roster": 1.5,
