@@ -14,6 +14,7 @@ import (
 type grants struct {
 	policyIDs, policyNames, roleIDs, roleNames, services, nodes, templates command.List
 	variables                                                              *command.List
+	templateFile                                                           string
 }
 
 func withGrants(c *command.Command, roles bool) *grants {
@@ -41,12 +42,17 @@ func (g *grants) flags(c *command.Command, roles bool, prefix, what string) {
 	c.Flags.Var(&g.services, prefix+"service-identity", "Name of a service, or NAME:DATACENTER,..."+more)
 	c.Flags.Var(&g.nodes, prefix+"node-identity", "NAME:DATACENTER of a node"+more)
 	c.Flags.Var(&g.templates, prefix+"templated-policy", "Name of a templated policy"+what+".")
+	c.Flags.StringVar(&g.templateFile, prefix+"templated-policy-file", "", "File with templated policies and their variables"+what+", in HCL or JSON.")
 }
 
 // empty reports whether nothing is given.
 func (g *grants) empty() bool {
-	return len(g.policyIDs)+len(g.policyNames)+len(g.roleIDs)+len(g.roleNames)+len(g.services)+len(g.nodes)+len(g.templates) == 0
+	return len(g.policyIDs)+len(g.policyNames)+len(g.roleIDs)+len(g.roleNames)+len(g.services)+len(g.nodes)+len(g.templates) == 0 &&
+		g.templateFile == ""
 }
+
+// templated reports whether templated policies are given.
+func (g *grants) templated() bool { return len(g.templates) > 0 || g.templateFile != "" }
 
 const wholeID = 36 // characters of an ID
 
@@ -101,6 +107,11 @@ func (g *grants) given(client *api.Client, c *command.Command) (*api.ACLToken, e
 	template, err := g.template()
 	if template != nil {
 		t.TemplatedPolicies = append(t.TemplatedPolicies, template)
+	}
+	if g.templateFile != "" && err == nil {
+		var more []*api.ACLTemplatedPolicy
+		more, err = readTemplates(g.templateFile)
+		t.TemplatedPolicies = append(t.TemplatedPolicies, more...)
 	}
 	return t, err
 }

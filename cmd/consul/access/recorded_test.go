@@ -255,6 +255,19 @@ func TestTokenAppend(t *testing.T) {
 	if field(made, "Create Index") == "0" || field(made, "Hash") == "" {
 		t.Errorf("made: %s", made)
 	}
+	write := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	file := write("policies.hcl", `
+TemplatedPolicy "builtin/service" { Name = "a" }
+TemplatedPolicy "builtin/service" { Name = "b" }
+TemplatedPolicy "builtin/node" { Name = "n1" }`)
+	list := write("policies.json", `{"TemplatedPolicies": [{"TemplateName": "builtin/service", "TemplateVariables": {"Name": "c"}}]}`)
 	for _, c := range []struct {
 		args []string
 		has  []string // all that it has then
@@ -268,6 +281,9 @@ func TestTokenAppend(t *testing.T) {
 		{[]string{"-service-identity", "api", "-merge-service-identities", "-node-identity", "n3:dc1"}, []string{"- p2", "- r1", "- r2", "web (", "db (", "api (", "n3 ("}},
 		{[]string{"-templated-policy", "builtin/service", "-var", "name:web"}, []string{"- p2", "- r1", "- r2", "web (", "db (", "api (", "n3 (", "builtin/service (Name: web)"}},
 		{[]string{"-append-templated-policy", "builtin/dns"}, []string{"- p2", "- r1", "- r2", "web (", "db (", "api (", "n3 (", "builtin/service (Name: web)", "builtin/dns"}},
+		{[]string{"-templated-policy-file", file}, []string{"- p2", "- r1", "- r2", "web (", "db (", "api (", "n3 (", "builtin/service (Name: a)", "builtin/service (Name: b)", "builtin/node (Name: n1)"}},
+		{[]string{"-replace-templated-policy-file", list}, []string{"- p2", "- r1", "- r2", "web (", "db (", "api (", "n3 (", "builtin/service (Name: c)"}},
+		{[]string{"-append-templated-policy-file", list}, []string{"- p2", "- r1", "- r2", "web (", "db (", "api (", "n3 (", "builtin/service (Name: c)"}},
 		{[]string{"-replace-templated-policy", "builtin/dns", "-role-id", ids["r2"][:13]}, []string{"- p2", "- r2", "web (", "db (", "api (", "n3 (", "builtin/dns"}},
 	} {
 		out := run(0, append([]string{"token", "update", "-id", id[:8]}, c.args...)...)
@@ -276,6 +292,16 @@ func TestTokenAppend(t *testing.T) {
 		}
 	}
 	run(1, "token", "update", "-id", id, "-templated-policy", "builtin/dns", "-append-templated-policy", "builtin/dns")
+	run(1, "token", "update", "-id", id, "-templated-policy-file", file, "-append-templated-policy-file", list)
+	run(1, "token", "create", "-templated-policy-file", file+".none")
+	run(1, "token", "create", "-templated-policy-file", write("empty.hcl", ""))
+	run(1, "token", "create", "-templated-policy-file", write("other.hcl", `TemplatedPolicy "builtin/service" { Nome = "a" }`))
+	if p := run(0, "templated-policy", "preview", "-file", list); !strings.Contains(p, `service "c" {`) {
+		t.Errorf("preview of a file: %s", p)
+	}
+	run(1, "templated-policy", "preview", "-file", file)
+	run(1, "templated-policy", "preview", "-file", list, "-name", "builtin/dns")
+	run(0, "role", "create", "-name", "r3", "-templated-policy-file", file)
 	run(1, "token", "update", "-id", id, "-append-policy-id", "zz")
 	run(1, "token", "update", "-id", id, "-append-node-identity", "n")
 

@@ -28,7 +28,7 @@ func roleCreate(a *command.App) *command.Command {
 			return c.Misused("Missing required '-name' flag")
 		}
 		if g.empty() {
-			c.Fail("Cannot create a role without specifying -policy-name, -policy-id, -service-identity, -node-identity, or -templated-policy at least once")
+			c.Fail("Cannot create a role without specifying -policy-name, -policy-id, -service-identity, -node-identity, -templated-policy-file or -templated-policy at least once")
 			return 1
 		}
 		t, err := g.given(client, c)

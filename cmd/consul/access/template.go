@@ -56,20 +56,20 @@ func templateRead(a *command.App) *command.Command {
 }
 
 func templatePreview(a *command.App) *command.Command {
-	c := a.New("consul acl templated-policy preview -name NAME [-var name:VALUE] [options]", "Shows the policy that a template makes",
+	c := a.New("consul acl templated-policy preview (-name NAME [-var name:VALUE] | -file FILE) [options]", "Shows the policy that a template makes",
 		`Shows the policy that a template and its variables make.
 
     $ consul acl templated-policy preview -name builtin/service -var name:web`).WithClient(true)
 	name := c.Flags.String("name", "", "Name of the templated policy.")
 	g := &grants{variables: new(command.List)}
 	c.Flags.Var(g.variables, "var", "NAME:VALUE of a variable.")
+	file := c.Flags.String("file", "", "File with a templated policy and its variables, instead of -name and -var.")
 	f := withForm(c)
 	return c.Asking(func(client *api.Client) int {
-		if *name == "" {
-			return c.Misused("Cannot preview a templated policy without specifying -name")
+		if (*name == "") == (*file == "") {
+			return c.Misused("Cannot preview a templated policy without specifying either -name or -file")
 		}
-		g.templates = command.List{*name}
-		t, err := g.template()
+		t, err := g.previewed(*name, *file)
 		if err != nil {
 			return failed(c, "Failed to generate the templated policy preview", err)
 		}
@@ -79,4 +79,20 @@ func templatePreview(a *command.App) *command.Command {
 		}
 		return f.print(p, sayPolicy(c, p))
 	})
+}
+
+// previewed is the one templated policy that a name and variables, or a file, give.
+func (g *grants) previewed(name, file string) (*api.ACLTemplatedPolicy, error) {
+	if file == "" {
+		g.templates = command.List{name}
+		return g.template()
+	}
+	all, err := readTemplates(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) > 1 {
+		return nil, fmt.Errorf("%s has %d templated policies, a preview is of one", file, len(all))
+	}
+	return all[0], nil
 }

@@ -34,8 +34,8 @@ type changes struct {
 // onto changes a token as the flags say: what is given replaces what it has of its kind, and
 // what is to be added is added to that.
 func (f *changes) onto(t *api.ACLToken, client *api.Client, c *command.Command) error {
-	if len(f.replace.templates) > 0 && len(f.more.templates) > 0 {
-		return errors.New("-templated-policy and -append-templated-policy cannot be given together")
+	if f.replace.templated() && f.more.templated() {
+		return errors.New("-templated-policy and -append-templated-policy, or their files, cannot be given together")
 	}
 	by, err := f.replace.given(client, c)
 	if err != nil {
@@ -111,6 +111,7 @@ func tokenUpdate(a *command.App) *command.Command {
 		by.replace = withGrants(c, true)
 		by.more, by.merges = withMore(c, by.replace, true), withMerges(c)
 		c.Flags.Var(&by.replace.templates, "replace-templated-policy", "Other name of -templated-policy.")
+		c.Flags.StringVar(&by.replace.templateFile, "replace-templated-policy-file", "", "Other name of -templated-policy-file.")
 		meta, f = withMeta(c), withForm(c)
 	}, func(c *command.Command, client *api.Client, id string) int {
 		t, _, err := client.ACL().TokenRead(id, c.Query())
