@@ -82,7 +82,7 @@ echo "filling $names names"
 for ((r = 1; r <= rounds; r++)); do
 	echo "round $r"
 	compare "$names names, A" 1 s%d.service.consul "$names"
-	"$dir/fill" -http "127.0.0.1:$http" -names "$names" -changes 1000 -for $((2 * seconds + 4))s & pids+=($!); fill=$!
+	"$dir/fill" -http "127.0.0.1:$http" -names "$names" -changes 1000 -for $((3 * seconds + 4))s & pids+=($!); fill=$!
 	sleep 1
 	compare "the same, 1,000 changes/s" 1 s%d.service.consul "$names"
 	cpu() { awk '{print ($14 + $15) / '"$(getconf CLK_TCK)"'}' "/proc/$ours/stat"; }
