@@ -23,8 +23,8 @@ type Limits struct {
 	Total      int
 	PerAddress int
 	// Replace lets a connection that has waited long give way when Total is reached,
-	// instead of the newcomer: one from an address that has more of them than the
-	// newcomer's, which must have few where none of those is found. The protocol must
+	// instead of the newcomer: one from an address of which more wait than of the
+	// newcomer's, of which few must wait where none of those is found. The protocol must
 	// tell of its work by Busy.
 	Replace bool
 	// WaitingBytes bounds what has been read on all connections that wait.
@@ -36,8 +36,8 @@ type Limits struct {
 const fairShare = 8 << 10
 
 const (
-	// few connections are what an address gets whoever holds the others, as long as
-	// some of all only wait.
+	// few connections of an address may wait whoever the others are of, as long as some
+	// of all only wait.
 	few = 8
 	// looked at are so many of those who have waited longest, for one to give way.
 	looked = 32
@@ -53,7 +53,8 @@ type Door struct {
 	limits  Limits
 	total   int
 	byAddr  map[netip.Addr]int
-	waiting list.List // of *Conn, the one that has waited longest first
+	waits   map[netip.Addr]int // how many of an address wait
+	waiting list.List          // of *Conn, the one that has waited longest first
 }
 
 // New makes a door. refused is told of a connection above a limit and closes it;
@@ -62,7 +63,7 @@ func New(limits Limits, refused func(net.Conn, netip.Addr)) *Door {
 	if refused == nil {
 		refused = func(c net.Conn, _ netip.Addr) { _ = c.Close() } // there is nobody to tell
 	}
-	d := &Door{refused: refused, byAddr: map[netip.Addr]int{}}
+	d := &Door{refused: refused, byAddr: map[netip.Addr]int{}, waits: map[netip.Addr]int{}}
 	d.SetLimits(limits)
 	return d
 }
@@ -131,9 +132,7 @@ func (d *Door) enter(raw net.Conn) *Conn {
 	if ok {
 		d.total++
 		d.byAddr[c.addr]++
-		if l.Replace {
-			c.place = d.waiting.PushBack(c)
-		}
+		d.wait(c)
 	}
 	d.mu.Unlock()
 	if gone != nil {
@@ -148,15 +147,15 @@ func (d *Door) enter(raw net.Conn) *Conn {
 }
 
 // yielding is who gives way to a newcomer from an address, or nil. Places go from who
-// has many to who has fewer: a crowd that comes again and again, each time in another's
+// has many that wait to who has fewer: a crowd that comes again and again, each time in another's
 // place, would keep the process at work with its coming and going. d.mu is held.
 func (d *Door) yielding(newcomer netip.Addr) *Conn {
 	if !d.limits.Replace {
 		return nil
 	}
-	has := d.byAddr[newcomer]
+	has := d.waits[newcomer]
 	for e, n := d.waiting.Front(), 0; e != nil && n < looked; e, n = e.Next(), n+1 {
-		if c := e.Value.(*Conn); d.byAddr[c.addr] >= has+2 {
+		if c := e.Value.(*Conn); d.waits[c.addr] >= has+2 {
 			return c
 		}
 	}
@@ -179,11 +178,23 @@ func (d *Door) leave(c *Conn) {
 	}
 }
 
+// wait puts a connection among those that wait. d.mu is held.
+func (d *Door) wait(c *Conn) {
+	if d.limits.Replace && !c.left && c.place == nil {
+		c.place = d.waiting.PushBack(c)
+		d.waits[c.addr]++
+	}
+}
+
 // work takes a connection from those that wait. d.mu is held.
 func (d *Door) work(c *Conn) {
-	if c.place != nil {
-		d.waiting.Remove(c.place)
-		c.place = nil
+	if c.place == nil {
+		return
+	}
+	d.waiting.Remove(c.place)
+	c.place = nil
+	if d.waits[c.addr]--; d.waits[c.addr] <= 0 {
+		delete(d.waits, c.addr)
 	}
 }
 
@@ -245,9 +256,7 @@ func (c *Conn) Idle() {
 	c.reads.Store(true)
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()
-	if c.door.limits.Replace && !c.left && c.place == nil {
-		c.place = c.door.waiting.PushBack(c)
-	}
+	c.door.wait(c)
 }
 
 // Read counts what connections that wait make the process remember.

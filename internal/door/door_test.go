@@ -184,7 +184,7 @@ func (c from) RemoteAddr() net.Addr { return c.addr }
 // TestReplaceFairly: at the limit, places go from addresses that have many to those
 // that have fewer, and a crowd does not take them from itself.
 func TestReplaceFairly(t *testing.T) {
-	const total = 40
+	const total, few = 40, 8
 	refused, let := make(chan net.Conn), make(chan net.Conn)
 	d := door.New(door.Limits{Total: total, Replace: true}, func(c net.Conn, _ netip.Addr) { refused <- c })
 	in := pipeListener{conns: make(chan net.Conn)}
@@ -221,5 +221,16 @@ func TestReplaceFairly(t *testing.T) {
 	}
 	if n := crowd("192.0.2.3", 3); n != 3 {
 		t.Errorf("%d of 3 of a third address were let in", n)
+	}
+	// Those that are at work do not count.
+	for range 2 * few {
+		_, end := net.Pipe()
+		in.conns <- from{end, &net.TCPAddr{IP: net.ParseIP("192.0.2.4"), Port: 1}}
+		select {
+		case c := <-let:
+			door.Of(c).Busy()
+		case <-refused:
+			t.Error("who works was refused")
+		}
 	}
 }
