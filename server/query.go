@@ -240,15 +240,10 @@ func (s queryOps) nodeAt(ws memdb.WatchSet, ip string) string {
 	if err != nil {
 		return ""
 	}
-	_, nodes := s.store.State().Nodes(ws)
-	at := slices.IndexFunc(nodes, func(n *catalog.Node) bool {
-		have, err := netip.ParseAddr(n.Address)
-		return err == nil && have.Unmap() == want.Unmap()
-	})
-	if at < 0 {
-		return ""
+	if n := s.store.State().NodeAt(ws, want); n != nil {
+		return n.Name
 	}
-	return nodes[at].Name
+	return ""
 }
 
 // closest sorts by distance from a node, its own instances first. sorted is false

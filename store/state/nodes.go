@@ -1,6 +1,7 @@
 package state
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 const (
 	tableNodes = "nodes"
 	byUUID     = "uuid"
+	byAddress  = "address"
 )
 
 func nodeTable() table {
@@ -21,12 +23,18 @@ func nodeTable() table {
 		schema: &memdb.TableSchema{Name: tableNodes, Indexes: indexSchemas(
 			by(primary, true, func(n *catalog.Node) (string, bool) { return nodeKey(n.Name), true }),
 			by(byUUID, true, func(n *catalog.Node) (string, bool) { return uuidKey(n.ID), n.ID != "" }),
+			by(byAddress, false, func(n *catalog.Node) (string, bool) {
+				a, err := netip.ParseAddr(n.Address)
+				return addressKey(a), err == nil // a host name is no address
+			}),
 		)},
 	}
 }
 
 func nodeKey(name string) string { return joined(catalog.Fold(name)) }
 func uuidKey(id string) string   { return joined(strings.ToLower(id)) }
+
+func addressKey(a netip.Addr) string { return joined(a.Unmap().String()) }
 
 // Nodes returns all nodes by name.
 func (s *State) Nodes(ws memdb.WatchSet) (uint64, []*catalog.Node) {
@@ -36,6 +44,12 @@ func (s *State) Nodes(ws memdb.WatchSet) (uint64, []*catalog.Node) {
 
 // Node returns a node by its name or, failing that, by its whole ID.
 func (s *State) Node(name string) (*catalog.Node, bool) { return findNode(s.read(nil), name) }
+
+// NodeAt is the first node by name that has an address, nil for none.
+func (s *State) NodeAt(ws memdb.WatchSet, a netip.Addr) *catalog.Node {
+	n, _ := watched[*catalog.Node](s.read(nil), ws, tableNodes, byAddress, addressKey(a))
+	return n
+}
 
 func findNode(tx *memdb.Txn, name string) (*catalog.Node, bool) {
 	if n, ok := first[*catalog.Node](tx, tableNodes, primary, nodeKey(name)); ok {

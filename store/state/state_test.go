@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -192,6 +193,38 @@ func TestNodeAwaitedByID(t *testing.T) {
 	}
 	if _, list := f.NodeChecks(nil, id); len(list) != 1 || !fired(checks) {
 		t.Errorf("%d checks, woken %v", len(list), fired(checks))
+	}
+}
+
+// A node is found by its address, in whatever form it is asked for; who waits is woken
+// when that changes.
+func TestNodeAt(t *testing.T) {
+	f := newFixture(t)
+	at := func(name, addr string) {
+		r := reg(name, "")
+		r.Node.Address = addr
+		f.register(r)
+	}
+	find := func(ws memdb.WatchSet, addr string) string {
+		if n := f.NodeAt(ws, netip.MustParseAddr(addr)); n != nil {
+			return n.Name
+		}
+		return ""
+	}
+	at("n2", "10.0.0.2")
+	at("n3", "10.0.0.2")
+	at("v6", "2001:db8:0:0::1")
+	at("named", "host.example")
+	for addr, want := range map[string]string{"10.0.0.2": "n2", "::ffff:10.0.0.2": "n2", "2001:db8::1": "v6", "10.0.0.20": "", "10.0.0.9": ""} {
+		if got := find(nil, addr); got != want {
+			t.Errorf("%s: %q, want %q", addr, got, want)
+		}
+	}
+	ws := memdb.NewWatchSet()
+	find(ws, "10.0.0.9")
+	at("n2", "10.0.0.9")
+	if !fired(ws) || find(nil, "10.0.0.9") != "n2" || find(nil, "10.0.0.2") != "n3" {
+		t.Errorf("woken %v; %q and %q after one has moved", fired(ws), find(nil, "10.0.0.9"), find(nil, "10.0.0.2"))
 	}
 }
 
