@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -33,7 +34,10 @@ func FuzzBatch(f *testing.F) {
 		f.Fatal(err)
 	}
 	addr := c.LocalAddr().String()
-	sock, err := udp.Take(c)
+	if err := c.SetReadBuffer(udpQueue); err != nil { // for a whole batch of the longest
+		f.Fatal(err)
+	}
+	sock, err := udp.Take(c, true)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -58,6 +62,9 @@ func FuzzBatch(f *testing.F) {
 				ids[binary.BigEndian.Uint16(q)] = true
 			}
 			rest = rest[lengthLen+n:]
+		}
+		if err := sock.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
 		}
 		for read := 0; read < sent; read += r.Len() {
 			if err := r.read(); err != nil {

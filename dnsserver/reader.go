@@ -33,8 +33,8 @@ func (r *reader) read() error {
 	r.Flush()
 	// A loop that always finds something to read would keep others from this CPU
 	// for as long as the scheduler's time slice: raft and gossip among them. Who has
-	// waited has let them. Who yields may wait for a time slice, and what arrives
-	// meanwhile must find room.
+	// waited has let them, or there are more processors than who read. Who yields may
+	// wait for a time slice, and what arrives meanwhile must find room.
 	now := time.Now()
 	switch {
 	case waited:

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -351,7 +352,8 @@ func listen(ctx context.Context, addr string, all []string) (*pair, error) {
 		if err == nil {
 			u := c.(*net.UDPConn)
 			_ = u.SetReadBuffer(udpQueue) // as much as the system allows
-			sock, err := udp.Take(u)
+			// Each that stands apart from the runtime's poller takes a processor while it is busy.
+			sock, err := udp.Take(u, len(all) < runtime.GOMAXPROCS(0))
 			if err != nil {
 				_ = tcp.Close() // the error that matters is err
 				return nil, bindError("UDP", addr, err)

@@ -6,8 +6,9 @@ import (
 )
 
 // seatTime is after how long something counts as waiting for somebody, and needs no
-// processor; ten times what a DNS answer takes that waits for nobody.
-const seatTime = 500 * time.Microsecond
+// processor: some times what a DNS answer takes that waits for nobody. At one seat 5,000
+// a second can begin to wait, for a server or another datacenter.
+const seatTime = 200 * time.Microsecond
 
 type seats chan struct{}
 

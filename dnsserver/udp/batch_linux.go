@@ -1,11 +1,8 @@
 package udp
 
 import (
-	"net"
 	"net/netip"
-	"os"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +19,13 @@ type Batch struct {
 	peers   [BatchSize]peer
 	bufs    [BatchSize][]byte
 	ready   int // replies in it
+	sent    int
 
-	fds     [2]unix.PollFd
-	timeout unix.Timespec
+	waited bool // there was nothing to read at first
+	errno  syscall.Errno
+
+	// The methods as values, made once.
+	receiving, sending func(fd uintptr) bool
 }
 
 // message is a struct mmsghdr.
@@ -36,6 +37,7 @@ type message struct {
 // NewBatch makes a Batch for what arrives at a socket.
 func NewBatch(s *Socket) *Batch {
 	b := &Batch{s: s}
+	b.receiving, b.sending = b.receive, b.send
 	mem := make([]byte, BatchSize*Buffer)
 	for i := range BatchSize {
 		b.bufs[i] = mem[i*Buffer : (i+1)*Buffer]
@@ -55,9 +57,7 @@ func NewBatch(s *Socket) *Batch {
 // Read fills the batch with what has arrived, and waits for it if there is nothing:
 // waited tells. What was in it before is gone.
 func (b *Batch) Read() (waited bool, err error) {
-	b.n, b.ready = 0, 0
-	b.s.use.RLock()
-	defer b.s.use.RUnlock()
+	b.n, b.ready, b.errno, b.waited = 0, 0, 0, false
 	for i := range BatchSize {
 		b.iovs[i].SetLen(Buffer)
 		b.in[i].hdr.Namelen = unix.SizeofSockaddrInet6
@@ -65,54 +65,36 @@ func (b *Batch) Read() (waited bool, err error) {
 			b.in[i].hdr.SetControllen(originLen)
 		}
 	}
+	err = b.s.read(b.receiving)
+	if err == nil && b.errno != 0 {
+		err = b.errno
+	}
+	for i := range b.n {
+		if h := &b.in[i].hdr; h.Control != nil {
+			b.peers[i].asked.received(h)
+		}
+	}
+	return b.waited, err
+}
+
+// receive takes what there is; it is not done where that is nothing. The system call
+// never waits, so the scheduler need not know of it.
+func (b *Batch) receive(fd uintptr) (done bool) {
 	for {
-		if b.s.closed.Load() {
-			return waited, net.ErrClosed
-		}
-		if d := b.s.deadline.Load(); d != 0 && time.Now().UnixNano() >= d {
-			return waited, os.ErrDeadlineExceeded
-		}
-		// It never waits, so the scheduler need not know of it.
-		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(b.s.fd), uintptr(unsafe.Pointer(&b.in[0])), BatchSize, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.in[0])), BatchSize, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			b.n = int(n)
-			for i := range b.n {
-				if h := &b.in[i].hdr; h.Control != nil {
-					b.peers[i].asked.received(h)
-				}
-			}
-			return waited, nil
+			return true
 		case syscall.EAGAIN:
-			waited = true
-			if err := b.wait(); err != nil {
-				return waited, err
-			}
+			b.waited = true
+			return false
 		case syscall.EINTR:
 		default:
-			return waited, errno
+			b.errno = errno
+			return true
 		}
 	}
-}
-
-// wait sleeps until something has arrived, the socket has been stirred or its deadline
-// is there.
-func (b *Batch) wait() error {
-	var timeout *unix.Timespec
-	if d := b.s.deadline.Load(); d != 0 {
-		b.timeout = unix.NsecToTimespec(max(0, d-time.Now().UnixNano()))
-		timeout = &b.timeout
-	}
-	b.fds[0] = unix.PollFd{Fd: int32(b.s.fd), Events: unix.POLLIN}
-	b.fds[1] = unix.PollFd{Fd: int32(b.s.wake), Events: unix.POLLIN}
-	if _, err := unix.Ppoll(b.fds[:], timeout, nil); err != nil && err != unix.EINTR {
-		return err
-	}
-	if b.fds[1].Revents != 0 {
-		var said [8]byte
-		_, _ = unix.Read(b.s.wake, said[:]) // it has been heard
-	}
-	return nil
 }
 
 // Len is how many datagrams the batch has.
@@ -142,30 +124,29 @@ func (b *Batch) Reply(i, n int) {
 	b.ready++
 }
 
-// sendPatience is how long it is waited for a place in the system's queue. In the
-// meantime the socket's own queue fills, and then the askers notice.
-const sendPatience = 10 * time.Millisecond
-
 // Flush sends the replies. Of those that cannot be sent nobody can be told; the askers
 // try again.
 func (b *Batch) Flush() {
-	b.s.use.RLock()
-	defer b.s.use.RUnlock()
-	for sent := 0; sent < b.ready && !b.s.closed.Load(); {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, uintptr(b.s.fd), uintptr(unsafe.Pointer(&b.out[sent])), uintptr(b.ready-sent), unix.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case 0:
-			sent += int(n)
-		case syscall.EAGAIN:
-			b.fds[0] = unix.PollFd{Fd: int32(b.s.fd), Events: unix.POLLOUT}
-			b.timeout = unix.NsecToTimespec(int64(sendPatience))
-			if n, err := unix.Ppoll(b.fds[:1], &b.timeout, nil); n == 0 && err == nil {
-				sent = b.ready
-			}
-		case syscall.EINTR:
-		default:
-			sent++ // this one cannot be sent; the others may
-		}
+	if b.ready > 0 {
+		b.sent = 0
+		b.s.write(b.sending)
 	}
 	b.ready = 0
+}
+
+// send sends what is left; it is not done where the system takes no more now.
+func (b *Batch) send(fd uintptr) (done bool) {
+	for b.sent < b.ready {
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.out[b.sent])), uintptr(b.ready-b.sent), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			b.sent += int(n)
+		case syscall.EAGAIN:
+			return false
+		case syscall.EINTR:
+		default:
+			b.sent++ // this one cannot be sent; the others may
+		}
+	}
+	return true
 }

@@ -1,12 +1,13 @@
 // Package udp has sockets whose datagrams are read and sent by the batch, and whose
 // replies leave from the address that was asked.
 //
-// On Linux a Socket is none of the runtime's network poller, which is told of each
-// datagram that arrives: while one thread answers, another that has nothing to do
+// On Linux a Socket may stand apart from the runtime's network poller. That is told of
+// each datagram that arrives: while one thread answers, another that has nothing to do
 // sleeps in the poller and is woken for every one of them, in vain. That was a
 // quarter of what a DNS answer costs. Besides, the poller is looked at only where no
-// goroutine wants the processor, or each ten milliseconds. Here who reads waits in
-// the system itself, once nothing is left.
+// goroutine wants the processor, or each ten milliseconds. Who reads a socket apart
+// waits in the system itself, once nothing is left. For as long as he waits a short time,
+// other goroutines do not get his processor, so that there must be another one.
 //
 // The package knows nothing of what is in a datagram.
 package udp

@@ -6,18 +6,24 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Socket is a UDP socket. One goroutine at a time reads it, by a Batch; the methods
-// may be called by any.
+// Socket is a UDP socket. One goroutine at a time reads it, by a Batch, and sends with
+// that; the other methods may be called by any.
 type Socket struct {
+	// Of one that stays in the runtime's poller, else nil.
+	c   *net.UDPConn
+	raw syscall.RawConn
+
 	fd       int
 	wake     int // an eventfd: whoever waits shall look again
 	v6       bool
@@ -25,37 +31,50 @@ type Socket struct {
 
 	use      sync.RWMutex // held, for reading, by who uses the descriptors
 	closed   atomic.Bool
-	deadline atomic.Int64 // of reading, in nanoseconds since 1970; 0 is none
+	base     time.Time
+	deadline atomic.Int64 // of reading, in nanoseconds after base; 0 is none
+
+	// Of who waits to read or to send.
+	fds     [2]unix.PollFd
+	timeout unix.Timespec
 }
 
-// Take makes a Socket of a bound connection, which is closed whatever comes of it.
-func Take(c *net.UDPConn) (*Socket, error) {
-	defer func() { _ = c.Close() }() // only the poller's part of it ends
+// Take makes a Socket of a bound connection, which belongs to it whatever comes of it.
+// Apart says that it shall be none of the runtime's poller; there must be more processors
+// (GOMAXPROCS) than such sockets, since one that waits for a short time keeps its processor.
+func Take(c *net.UDPConn, apart bool) (*Socket, error) {
+	s := &Socket{fd: -1, wake: -1, base: time.Now()}
 	raw, err := c.SyscallConn()
+	if err == nil {
+		if a, ok := c.LocalAddr().(*net.UDPAddr); ok {
+			s.wildcard = a.IP.IsUnspecified()
+		}
+		var set error
+		err = raw.Control(func(fd uintptr) { set = s.take(int(fd), apart) })
+		err = errors.Join(err, set)
+	}
+	if err == nil && !apart {
+		s.c, s.raw = c, raw
+		return s, nil
+	}
+	_ = c.Close() // only the poller's part of it ends
 	if err != nil {
-		return nil, err
-	}
-	s := &Socket{fd: -1, wake: -1}
-	if a, ok := c.LocalAddr().(*net.UDPAddr); ok {
-		s.wildcard = a.IP.IsUnspecified()
-	}
-	var set error
-	err = raw.Control(func(fd uintptr) { set = s.take(int(fd)) })
-	if err = errors.Join(err, set); err != nil {
-		s.release()
+		_ = s.release() // the error that matters is err
 		return nil, fmt.Errorf("preparing a UDP socket: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Socket) take(fd int) (err error) {
-	if s.fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-		s.fd = -1
-		return err
-	}
-	if s.wake, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-		s.wake = -1
-		return err
+func (s *Socket) take(fd int, apart bool) (err error) {
+	if apart {
+		if s.fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			s.fd = -1
+			return err
+		}
+		if s.wake, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+			s.wake = -1
+			return err
+		}
 	}
 	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil {
@@ -86,6 +105,9 @@ func (s *Socket) release() (err error) {
 
 // Close ends reading and writing, with net.ErrClosed.
 func (s *Socket) Close() error {
+	if s.c != nil {
+		return s.c.Close()
+	}
 	if s.closed.Swap(true) {
 		return net.ErrClosed
 	}
@@ -96,14 +118,21 @@ func (s *Socket) Close() error {
 }
 
 // SetReadDeadline has reading end with os.ErrDeadlineExceeded from a moment on, also
-// that which waits now.
+// that which waits now; the zero time is none.
 func (s *Socket) SetReadDeadline(t time.Time) error {
+	if s.c != nil {
+		return s.c.SetReadDeadline(t)
+	}
 	s.use.RLock()
 	defer s.use.RUnlock()
 	if s.closed.Load() {
 		return net.ErrClosed
 	}
-	s.deadline.Store(t.UnixNano())
+	after := int64(0)
+	if !t.IsZero() {
+		after = max(1, int64(t.Sub(s.base)))
+	}
+	s.deadline.Store(after)
 	s.stir()
 	return nil
 }
@@ -117,6 +146,10 @@ func (s *Socket) stir() {
 
 // Write sends one reply from the address that was asked.
 func (s *Socket) Write(reply []byte, from *Origin, to netip.AddrPort) error {
+	if s.c != nil {
+		_, _, err := s.c.WriteMsgUDPAddrPort(reply, from.control[:from.n], to)
+		return err
+	}
 	s.use.RLock()
 	defer s.use.RUnlock()
 	if s.closed.Load() {
@@ -133,6 +166,70 @@ func (s *Socket) Write(reply []byte, from *Origin, to netip.AddrPort) error {
 		_, err := unix.SendmsgN(s.fd, reply, from.control[:from.n], name, unix.MSG_DONTWAIT)
 		if !errors.Is(err, unix.EINTR) {
 			return err // a full queue as well: the asker tries again
+		}
+	}
+}
+
+// read has receive called until it has something, or the socket ends.
+func (s *Socket) read(receive func(fd uintptr) bool) error {
+	if s.raw != nil {
+		return s.raw.Read(receive)
+	}
+	s.use.RLock()
+	defer s.use.RUnlock()
+	for {
+		if s.closed.Load() {
+			return net.ErrClosed
+		}
+		if d := s.deadline.Load(); d != 0 && int64(time.Since(s.base)) >= d {
+			return os.ErrDeadlineExceeded
+		}
+		if receive(uintptr(s.fd)) {
+			return nil
+		}
+		if err := s.wait(); err != nil {
+			return err
+		}
+	}
+}
+
+// wait sleeps until something has arrived, the socket has been stirred or its deadline
+// is there.
+func (s *Socket) wait() error {
+	var timeout *unix.Timespec
+	if d := s.deadline.Load(); d != 0 {
+		s.timeout = unix.NsecToTimespec(max(0, d-int64(time.Since(s.base))))
+		timeout = &s.timeout
+	}
+	s.fds[0] = unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN}
+	s.fds[1] = unix.PollFd{Fd: int32(s.wake), Events: unix.POLLIN}
+	if _, err := unix.Ppoll(s.fds[:], timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
+		return err
+	}
+	if s.fds[1].Revents != 0 {
+		var said [8]byte
+		_, _ = unix.Read(s.wake, said[:]) // it has been heard
+	}
+	return nil
+}
+
+// sendPatience is how long it is waited for a place in the system's queue. In the
+// meantime the socket's own queue fills, and then the askers notice.
+const sendPatience = 10 * time.Millisecond
+
+// write has send called until all is sent, or that takes too long.
+func (s *Socket) write(send func(fd uintptr) bool) {
+	if s.raw != nil {
+		_ = s.raw.Write(send) // nobody can be told
+		return
+	}
+	s.use.RLock()
+	defer s.use.RUnlock()
+	for !s.closed.Load() && !send(uintptr(s.fd)) {
+		s.fds[0] = unix.PollFd{Fd: int32(s.fd), Events: unix.POLLOUT}
+		s.timeout = unix.NsecToTimespec(int64(sendPatience))
+		if n, err := unix.Ppoll(s.fds[:1], &s.timeout, nil); n == 0 && !errors.Is(err, unix.EINTR) {
+			return
 		}
 	}
 }

@@ -14,7 +14,7 @@ type Socket struct{ *net.UDPConn }
 type Origin struct{}
 
 // Take makes a Socket of a bound connection.
-func Take(c *net.UDPConn) (*Socket, error) { return &Socket{c}, nil }
+func Take(c *net.UDPConn, _ bool) (*Socket, error) { return &Socket{c}, nil }
 
 // Write sends one reply.
 func (s *Socket) Write(reply []byte, _ *Origin, to netip.AddrPort) error {

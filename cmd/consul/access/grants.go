@@ -120,6 +120,9 @@ func (g *grants) given(client *api.Client, c *command.Command) (*api.ACLToken, e
 func (g *grants) template() (*api.ACLTemplatedPolicy, error) {
 	switch len(g.templates) {
 	case 0:
+		if len(*g.variables) > 0 && g.templateFile != "" {
+			return nil, errors.New("-var goes with -templated-policy; a file has the variables of its own")
+		}
 		return nil, nil
 	case 1:
 	default:

@@ -299,6 +299,9 @@ TemplatedPolicy "builtin/node" { Name = "n1" }`)
 	if p := run(0, "templated-policy", "preview", "-file", list); !strings.Contains(p, `service "c" {`) {
 		t.Errorf("preview of a file: %s", p)
 	}
+	run(1, "token", "create", "-templated-policy-file", write("nameless.json", `{"TemplatedPolicies": [{}]}`))
+	run(1, "token", "create", "-templated-policy-file", file, "-var", "name:x")
+	run(1, "templated-policy", "preview", "-file", list, "-var", "name:x")
 	run(1, "templated-policy", "preview", "-file", file)
 	run(1, "templated-policy", "preview", "-file", list, "-name", "builtin/dns")
 	run(0, "role", "create", "-name", "r3", "-templated-policy-file", file)

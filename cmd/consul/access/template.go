@@ -1,6 +1,7 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -86,6 +87,9 @@ func (g *grants) previewed(name, file string) (*api.ACLTemplatedPolicy, error) {
 	if file == "" {
 		g.templates = command.List{name}
 		return g.template()
+	}
+	if len(*g.variables) > 0 {
+		return nil, errors.New("-var goes with -name; a file has the variables of its own")
 	}
 	all, err := readTemplates(file)
 	if err != nil {

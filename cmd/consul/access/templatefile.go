@@ -2,7 +2,9 @@ package access
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/hashicorp/consul/api"
 
@@ -53,11 +55,15 @@ func readTemplates(path string) (out []*api.ACLTemplatedPolicy, err error) {
 		return nil, err
 	}
 	for _, block := range f.Blocks {
-		for name, v := range block {
+		for _, name := range slices.Sorted(maps.Keys(block)) {
+			v := block[name]
 			out = append(out, &api.ACLTemplatedPolicy{TemplateName: name, TemplateVariables: v.given()})
 		}
 	}
-	for _, p := range f.List {
+	for i, p := range f.List {
+		if p.Name == "" {
+			return nil, fmt.Errorf("%s: TemplatedPolicies[%d] has no TemplateName", path, i)
+		}
 		out = append(out, &api.ACLTemplatedPolicy{TemplateName: p.Name, TemplateVariables: p.Variables.given(), Datacenters: p.Datacenters})
 	}
 	if len(out) == 0 {

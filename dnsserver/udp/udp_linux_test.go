@@ -13,15 +13,21 @@ import (
 	"consul.internal/dnsserver/udp"
 )
 
-// bound is a Socket, and how to reach it from an address.
-func bound(t *testing.T, addr string) (*udp.Socket, netip.AddrPort) {
+// both runs a test with sockets apart from the runtime's poller, and with others.
+func both(t *testing.T, f func(t *testing.T, apart bool)) {
+	t.Run("apart", func(t *testing.T) { f(t, true) })
+	t.Run("in the poller", func(t *testing.T) { f(t, false) })
+}
+
+// bound is a Socket, and its port.
+func bound(t *testing.T, apart bool, addr string) (*udp.Socket, netip.AddrPort) {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr)))
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := c.LocalAddr().(*net.UDPAddr).AddrPort()
-	s, err := udp.Take(c)
+	s, err := udp.Take(c, apart)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +37,7 @@ func bound(t *testing.T, addr string) (*udp.Socket, netip.AddrPort) {
 
 func dial(t *testing.T, to netip.AddrPort) *net.UDPConn {
 	t.Helper()
-	c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(to)) // takes replies of nobody else
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to)) // takes replies of nobody else
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,9 +51,27 @@ func dial(t *testing.T, to netip.AddrPort) *net.UDPConn {
 // Whatever arrives at a time comes as a batch; each reply goes to who has asked, from
 // the address that was asked, and some of them by Write.
 func TestBatch(t *testing.T) {
-	s, at := bound(t, "0.0.0.0:0")
+	for listen, ask := range map[string][]string{
+		"0.0.0.0:0":   {"127.0.0.1", "127.0.0.2", "127.3.2.1"},
+		"127.0.0.1:0": {"127.0.0.1"},
+		"[::]:0":      {"127.0.0.1", "127.0.0.2", "::1"}, // IPv4 as well
+		"[::1]:0":     {"::1"},
+	} {
+		t.Run(listen, func(t *testing.T) {
+			if c, err := net.ListenPacket("udp6", "[::1]:0"); err == nil {
+				_ = c.Close() // only tried
+			} else if listen[0] == '[' {
+				t.Skipf("this machine has no IPv6: %v", err)
+			}
+			both(t, func(t *testing.T, apart bool) { batches(t, apart, listen, ask) })
+		})
+	}
+}
+
+func batches(t *testing.T, apart bool, listen string, ask []string) {
+	s, at := bound(t, apart, listen)
 	var askers []*net.UDPConn
-	for _, to := range []string{"127.0.0.1", "127.0.0.2", "127.3.2.1"} {
+	for _, to := range ask {
 		c := dial(t, netip.AddrPortFrom(netip.MustParseAddr(to), at.Port()))
 		askers = append(askers, c)
 		for _, text := range []string{"kept", "none", "full"} {
@@ -91,8 +115,10 @@ func TestBatch(t *testing.T) {
 }
 
 // More than a batch has room for stays for the next one, and what is too long is cut.
-func TestRest(t *testing.T) {
-	s, at := bound(t, "127.0.0.1:0")
+func TestRest(t *testing.T) { both(t, rest) }
+
+func rest(t *testing.T, apart bool) {
+	s, at := bound(t, apart, "127.0.0.1:0")
 	c := dial(t, at)
 	for i := range udp.BatchSize + 3 {
 		long := make([]byte, udp.Buffer+100)
@@ -114,8 +140,10 @@ func TestRest(t *testing.T) {
 }
 
 // A deadline and Close end the reading that waits, and what follows.
-func TestEnd(t *testing.T) {
-	s, at := bound(t, "127.0.0.1:0")
+func TestEnd(t *testing.T) { both(t, end) }
+
+func end(t *testing.T, apart bool) {
+	s, at := bound(t, apart, "127.0.0.1:0")
 	errs := make(chan error)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -133,11 +161,14 @@ func TestEnd(t *testing.T) {
 	if err := <-errs; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("after the deadline: %v", err)
 	}
-	// One that is moved counts, and nothing is lost by it.
+	// One that is moved counts, and so does none; nothing is lost by it.
 	if err := s.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	read()
+	if err := s.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := dial(t, at).Write([]byte("late")); err != nil {
 		t.Fatal(err)
 	}
@@ -164,16 +195,27 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// Reading and writing batches allocates nothing.
-func TestAllocations(t *testing.T) {
-	s, at := bound(t, "127.0.0.1:0")
+// Reading and writing batches allocates nothing, nor does waiting.
+func TestAllocations(t *testing.T) { both(t, allocations) }
+
+func allocations(t *testing.T, apart bool) {
+	s, at := bound(t, apart, "127.0.0.1:0")
 	c := dial(t, at)
 	b := udp.NewBatch(s)
-	in := make([]byte, 10)
-	if n := testing.AllocsPerRun(100, func() {
-		if _, err := c.Write(in[:5]); err != nil {
-			t.Error(err)
+	query, in := []byte("query"), make([]byte, 10)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	asks := make(chan bool)
+	defer close(asks)
+	wg.Go(func() {
+		for range asks {
+			if _, err := c.Write(query); err != nil {
+				t.Error(err)
+			}
 		}
+	})
+	if n := testing.AllocsPerRun(100, func() {
+		asks <- true
 		if _, err := b.Read(); err != nil {
 			t.Error(err)
 		}
