@@ -13,6 +13,7 @@ import (
 	"consul.internal/rpc"
 	"consul.internal/server/vet"
 	"consul.internal/store"
+	"consul.internal/store/state"
 	"github.com/hashicorp/go-memdb"
 	"github.com/hashicorp/go-uuid"
 )
@@ -240,7 +241,7 @@ func (s queryOps) nodeAt(ws memdb.WatchSet, ip string) string {
 	if err != nil {
 		return ""
 	}
-	if n := s.store.State().NodeAt(ws, want); n != nil {
+	if n := state.NodeAt(s.store.State(), ws, want); n != nil {
 		return n.Name
 	}
 	return ""

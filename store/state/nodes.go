@@ -46,7 +46,7 @@ func (s *State) Nodes(ws memdb.WatchSet) (uint64, []*catalog.Node) {
 func (s *State) Node(name string) (*catalog.Node, bool) { return findNode(s.read(nil), name) }
 
 // NodeAt is the first node by name that has an address, nil for none.
-func (s *State) NodeAt(ws memdb.WatchSet, a netip.Addr) *catalog.Node {
+func NodeAt(s *State, ws memdb.WatchSet, a netip.Addr) *catalog.Node {
 	n, _ := watched[*catalog.Node](s.read(nil), ws, tableNodes, byAddress, addressKey(a))
 	return n
 }

@@ -206,7 +206,7 @@ func TestNodeAt(t *testing.T) {
 		f.register(r)
 	}
 	find := func(ws memdb.WatchSet, addr string) string {
-		if n := f.NodeAt(ws, netip.MustParseAddr(addr)); n != nil {
+		if n := NodeAt(f.State, ws, netip.MustParseAddr(addr)); n != nil {
 			return n.Name
 		}
 		return ""
