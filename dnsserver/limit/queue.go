@@ -68,8 +68,9 @@ func (q *Queue[T]) Add(v T) (run bool, dropped T, full bool) {
 }
 
 // Seat waits until a processor may be used for what has been taken, and returns how to
-// say that it is done, or that it waits for somebody now: the first time counts. For what takes so long that it must wait for somebody, it does
-// not count longer than a moment.
+// say that it is done, or that it waits for somebody now: the first time counts. For
+// what takes so long that it must wait for somebody, it does not count longer than a
+// moment.
 func (q *Queue[T]) Seat() (leave func()) { return q.seats.take() }
 
 // Working is how many are done now, or wait.

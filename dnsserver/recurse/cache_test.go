@@ -229,3 +229,28 @@ func TestCacheBounds(t *testing.T) {
 		t.Errorf("%d entries, %d bytes after clear", n, bytes)
 	}
 }
+
+// Who asks is told before an upstream is waited for, and not of what is remembered.
+func TestWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told atomic.Int32
+		before := int32(0) // how often the asker had been told when the upstream answered
+		answer := says(0, anA)
+		w := &world{servers: map[string]server{one: func(network string, q *dns.Msg) []*dns.Msg {
+			time.Sleep(time.Millisecond)
+			before = told.Load()
+			return answer(network, q)
+		}}}
+		r := newRecursor(t, w, nil, one)
+		q := query("x.example.com.", dns.TypeA)
+		q.Waits = func() { told.Add(1) }
+		for range 2 {
+			if a := r.Ask(t.Context(), q); a.Msg == nil {
+				t.Fatal(a.Err)
+			}
+		}
+		if before != 1 || told.Load() != 1 {
+			t.Errorf("told %d times before the answer, %d in all", before, told.Load())
+		}
+	})
+}
