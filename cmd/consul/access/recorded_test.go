@@ -264,9 +264,18 @@ func TestTokenAppend(t *testing.T) {
 		return path
 	}
 	file := write("policies.hcl", `
-TemplatedPolicy "builtin/service" { Name = "a" }
-TemplatedPolicy "builtin/service" { Name = "b" }
-TemplatedPolicy "builtin/node" { Name = "n1" }`)
+TemplatedPolicies {
+  TemplateName = "builtin/service"
+  TemplateVariables { Name = "a" }
+}
+TemplatedPolicies {
+  TemplateName = "builtin/service"
+  TemplateVariables { Name = "b" }
+}
+TemplatedPolicies {
+  TemplateName = "builtin/node"
+  TemplateVariables { Name = "n1" }
+}`)
 	list := write("policies.json", `{"TemplatedPolicies": [{"TemplateName": "builtin/service", "TemplateVariables": {"Name": "c"}}]}`)
 	for _, c := range []struct {
 		args []string
@@ -295,7 +304,7 @@ TemplatedPolicy "builtin/node" { Name = "n1" }`)
 	run(1, "token", "update", "-id", id, "-templated-policy-file", file, "-append-templated-policy-file", list)
 	run(1, "token", "create", "-templated-policy-file", file+".none")
 	run(1, "token", "create", "-templated-policy-file", write("empty.hcl", ""))
-	run(1, "token", "create", "-templated-policy-file", write("other.hcl", `TemplatedPolicy "builtin/service" { Nome = "a" }`))
+	run(1, "token", "create", "-templated-policy-file", write("other.hcl", `TemplatedPolicies { TemplateNome = "a" }`))
 	if p := run(0, "templated-policy", "preview", "-file", list); !strings.Contains(p, `service "c" {`) {
 		t.Errorf("preview of a file: %s", p)
 	}

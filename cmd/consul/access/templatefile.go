@@ -2,9 +2,7 @@ package access
 
 import (
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 
 	"github.com/hashicorp/consul/api"
 
@@ -12,16 +10,14 @@ import (
 )
 
 // templateFile is what a file of templated policies holds, in HCL or JSON: a block for
-// each, with the template's name and its variables,
+// each, with the fields that tokens and roles have in the HTTP API,
 //
-//	TemplatedPolicy "builtin/service" {
-//	  Name = "web"
+//	TemplatedPolicies {
+//	  TemplateName = "builtin/service"
+//	  TemplateVariables { Name = "web" }
 //	}
-//
-// or a list of them in the form that the HTTP API gives.
 type templateFile struct {
-	Blocks []map[string]templateVariables `hcl:"TemplatedPolicy"`
-	List   []struct {
+	List []struct {
 		Name        string             `hcl:"TemplateName"`
 		Variables   *templateVariables `hcl:"TemplateVariables"`
 		Datacenters []string           `hcl:"Datacenters"`
@@ -54,12 +50,6 @@ func readTemplates(path string) (out []*api.ACLTemplatedPolicy, err error) {
 	if _, err := hclconf.Decode(n, &f, hclconf.Options{Loose: true}); err != nil {
 		return nil, err
 	}
-	for _, block := range f.Blocks {
-		for _, name := range slices.Sorted(maps.Keys(block)) {
-			v := block[name]
-			out = append(out, &api.ACLTemplatedPolicy{TemplateName: name, TemplateVariables: v.given()})
-		}
-	}
 	for i, p := range f.List {
 		if p.Name == "" {
 			return nil, fmt.Errorf("%s: TemplatedPolicies[%d] has no TemplateName", path, i)
@@ -67,7 +57,7 @@ func readTemplates(path string) (out []*api.ACLTemplatedPolicy, err error) {
 		out = append(out, &api.ACLTemplatedPolicy{TemplateName: p.Name, TemplateVariables: p.Variables.given(), Datacenters: p.Datacenters})
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%s has no templated policy: want a block such as TemplatedPolicy \"builtin/service\" { Name = \"web\" }", path)
+		return nil, fmt.Errorf("%s has no templated policy: want blocks such as TemplatedPolicies { TemplateName = \"builtin/dns\" }", path)
 	}
 	return out, nil
 }
