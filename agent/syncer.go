@@ -64,11 +64,14 @@ func (s *Syncer) run(ctx context.Context) {
 		case <-s.changes:
 		default:
 		}
-		err := s.sync(ctx, compare)
+		progress, err := s.sync(ctx, compare)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
+			if progress {
+				failures = 0 // the servers are there
+			}
 			failures++
 			wait := s.backoff(failures)
 			retry.Reset(wait)
@@ -145,8 +148,8 @@ func (s *Syncer) interval() time.Duration {
 }
 
 // sync compares with the catalog if asked to, and tells the servers all that
-// they do not know.
-func (s *Syncer) sync(ctx context.Context, compare bool) error {
+// they do not know. It reports whether they took anything of it.
+func (s *Syncer) sync(ctx context.Context, compare bool) (progress bool, err error) {
 	var denied error
 	if compare {
 		err := s.compare(ctx)
@@ -155,7 +158,7 @@ func (s *Syncer) sync(ctx context.Context, compare bool) error {
 		case errors.Is(err, fault.Denied):
 			denied = err // what has a token of its own is not to wait for the agent's
 		case err != nil:
-			return fmt.Errorf("read what the catalog holds of this node: %w", err)
+			return false, fmt.Errorf("read what the catalog holds of this node: %w", err)
 		}
 	}
 	for _, j := range s.state.jobs() {
@@ -165,11 +168,12 @@ func (s *Syncer) sync(ctx context.Context, compare bool) error {
 			// Refused for good: others are not to wait for it. The next comparison tries again.
 			s.log(err, j)
 		default:
-			return err
+			return progress, err
 		}
+		progress = progress || err == nil
 		s.state.done(j)
 	}
-	return denied
+	return progress, denied
 }
 
 func (s *Syncer) compare(ctx context.Context) error {

@@ -89,6 +89,30 @@ func TestSyncRetries(t *testing.T) {
 	})
 }
 
+// What fails next to what the servers took is not the next failure in a row: an
+// agent that had waited long for them is soon done when they are back.
+func TestSyncProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServers()
+		s.fail(fault.NoLeader)
+		l := open(t, s, testConfig())
+		l.service(`{"Name":"web"}`)
+		time.Sleep(time.Minute)
+		s.mu.Lock()
+		s.deny = map[string]error{"web": fault.NoLeader} // lost again after the node was written
+		s.mu.Unlock()
+		s.fail(nil)
+		for s.self() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		s.mu.Lock()
+		s.deny = nil
+		s.mu.Unlock()
+		time.Sleep(retryMin)
+		want(t, "soon after", s.holds(), "service web")
+	})
+}
+
 func TestCompareRepairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServers()

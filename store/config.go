@@ -37,7 +37,11 @@ const (
 	// Timers at multiplier 1: a lost leader is replaced in about 1.2 s, and a
 	// round trip of 200 ms between servers still leaves three heartbeats a term.
 	heartbeatTimeout = 750 * time.Millisecond
-	leaseTimeout     = 500 * time.Millisecond
+	// leaseTimeout after the last word of a majority a leader steps down. No read
+	// relies on it. It is longer than the 600 ms that TCP takes over a segment lost
+	// twice, so that loss replaces fewer leaders, and below the heartbeat timeout, as
+	// raft and look demand.
+	leaseTimeout = 700 * time.Millisecond
 	// commitTimeout, or up to twice that, is how soon followers learn that an entry
 	// is committed when no other follows: their views, and DNS there, wait for it.
 	// One empty message to each in that time costs a leader some hundredths of a core.

@@ -35,6 +35,7 @@ type uplink struct {
 	outbox []*entry             // have something to be sent
 	send   chan struct{}        // of one place: there is something in the outbox
 	seq    uint64
+	silent int // sessions in a row that ended in silence; of run alone
 }
 
 // current reports whether the present session keeps what is held up to date.
@@ -47,8 +48,11 @@ func (u *uplink) current(h *held) bool {
 // spread enough that not all agents of a dead server come in the same moment.
 const firstPause = 50 * time.Millisecond
 
+// longSession is how long a session lives on a line that is well.
+const longSession = time.Minute
+
 var (
-	errSilent  = fault.Newf(fault.Unavailable, "the server has been silent for three heartbeats")
+	errSilent  = fault.Newf(fault.Unavailable, "the server has been silent for three heartbeats or more")
 	errConnect = fault.Newf(fault.Unavailable, "no server took the session in time")
 )
 
@@ -64,6 +68,7 @@ func (u *uplink) run() {
 		if time.Since(began) > 2*u.m.cfg.RetryMax {
 			pause = 0 // it was a good one
 		}
+		u.judge(err, time.Since(began))
 		u.m.deps.Logger.Debug("view session ended", zap.String("datacenter", u.m.cfg.Datacenter), zap.Error(err))
 		pause = min(max(2*pause, firstPause), u.m.cfg.RetryMax)
 		select {
@@ -71,6 +76,25 @@ func (u *uplink) run() {
 		case <-time.After(jitter(pause)):
 		}
 	}
+}
+
+// judge notes how a session ended. Where one after the other falls silent, no
+// single server is to blame but the line: on one that loses a third of its
+// segments TCP is silent for a second every few, and sessions that end for it
+// never get as far as the news.
+func (u *uplink) judge(err error, lived time.Duration) {
+	if lived > longSession {
+		u.silent = 0
+	}
+	if errors.Is(err, errSilent) {
+		u.silent++
+	}
+}
+
+// patience is how long a server may be silent: three heartbeats, and up to four
+// times as long on a line that has proved to need it.
+func (u *uplink) patience() time.Duration {
+	return 3 * u.m.cfg.Heartbeat << min(u.silent, 2)
 }
 
 // session opens a session and works with it until it ends.
@@ -99,7 +123,7 @@ func (u *uplink) session() error {
 
 // watch ends a session that has fallen silent.
 func (u *uplink) watch(ctx context.Context, cancel context.CancelCauseFunc, alive <-chan struct{}) {
-	silence := 3 * u.m.cfg.Heartbeat // three missed heartbeats
+	silence := u.patience()
 	t := time.NewTimer(silence)
 	defer t.Stop()
 	for {

@@ -164,6 +164,39 @@ func TestMirrorLeavesSilentServer(t *testing.T) {
 	})
 }
 
+// On a line that is silent for a second again and again sessions last after the
+// first two; a session that lasts a minute brings the old patience back.
+func TestMirrorBearsPauses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newServer()
+		s.apply(5, set("a", "w", "web", ""))
+		net := newNetwork(s)
+		pauses := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); {
+				net.count(func() { net.slow = func() time.Duration { return 500 * time.Millisecond } }) // twice for each
+				time.Sleep(2 * time.Second)
+				net.count(func() { net.slow = nil })
+				time.Sleep(time.Second)
+			}
+		}
+		newMirror(t, net)
+		time.Sleep(time.Second)
+		pauses(time.Minute)
+		if n := net.sessionsEver(); n < 2 || n > 3 {
+			t.Errorf("%d sessions on a line with pauses", n)
+		}
+		time.Sleep(2 * time.Minute)
+		net.drop()
+		time.Sleep(5 * time.Second)
+		before := net.sessionsEver()
+		net.count(func() { net.mute = true })
+		time.Sleep(1200 * time.Millisecond)
+		if n := net.sessionsEver() - before; n != 1 {
+			t.Errorf("%d sessions in the time in which one silent server is left, want 1", n)
+		}
+	})
+}
+
 // A server that is behind what was told before is not believed.
 func TestMirrorNeverGoesBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
