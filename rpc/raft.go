@@ -82,6 +82,7 @@ type RaftStatsReply struct {
 	LastContact time.Duration // since the leader was heard of; 0 on the leader, negative = never
 	LastTerm    uint64
 	LastIndex   uint64
+	ClusterID   string // to which the server belongs or is pledged, "" = none
 }
 
 // RaftDemoteRequest asks the leader to let a damaged server heal.

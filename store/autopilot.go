@@ -254,7 +254,7 @@ func (p *pilot) FetchServerStats(ctx context.Context, servers map[raft.ServerID]
 			default:
 				r, err = p.s.deps.Peers.Stats(ctx, string(id))
 			}
-			if err != nil {
+			if err != nil || foreign(p.s, r.ClusterID) {
 				return // autopilot goes by the age of what it has
 			}
 			mu.Lock()

@@ -46,6 +46,9 @@ const (
 	// is committed when no other follows: their views, and DNS there, wait for it.
 	// One empty message to each in that time costs a leader some hundredths of a core.
 	commitTimeout = 6 * time.Millisecond
+	// freeTimeout bounds the question to a server that is to be taken in: a line and a
+	// busy machine.
+	freeTimeout = time.Second
 	// maxMultiplier is the known upper bound of performance.raft_multiplier.
 	maxMultiplier = 10
 	// maxAppendEntries is raft's batch, sent and applied at once.

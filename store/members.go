@@ -78,6 +78,11 @@ func (m Members) AddServer(ctx context.Context, id, addr string, voter bool) err
 	if err != nil {
 		return err
 	}
+	if !slices.ContainsFunc(servers, func(sv raft.Server) bool { return string(sv.ID) == id }) {
+		if err := m.free(ctx, id); err != nil {
+			return err
+		}
+	}
 	for _, sv := range servers {
 		if string(sv.ID) != id {
 			if string(sv.Address) == addr && string(sv.ID) != m.s.cfg.NodeID && m.movedOn(string(sv.ID)) {
@@ -100,6 +105,31 @@ func (m Members) AddServer(ctx context.Context, id, addr string, voter bool) err
 	return m.done(ctx, n.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, 0))
 }
 
+// free asks a server that is not in the cluster whether it belongs to another one:
+// what the pool tells of it may be a moment old. Who does not answer is not taken in,
+// as it would count and could not be told anything.
+func (m Members) free(ctx context.Context, id string) error {
+	if m.s.deps.Peers == nil || id == m.s.cfg.NodeID {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, freeTimeout)
+	defer cancel()
+	r, err := m.s.deps.Peers.Stats(ctx, id)
+	switch {
+	case err != nil:
+		return fault.Newf(fault.Unavailable, "server %s does not say whether it belongs to a cluster: %w", id, err)
+	case foreign(m.s, r.ClusterID):
+		return fault.Newf(fault.Conflict, "server %s belongs to cluster %s", id, r.ClusterID)
+	}
+	return nil
+}
+
+// foreign reports that an ID is that of another cluster.
+func foreign(s *Store, cluster string) bool {
+	ours := s.ClusterID()
+	return cluster != "" && ours != "" && cluster != ours
+}
+
 // movedOn reports that the pool knows no living server of the ID: it is not at
 // the address any more.
 func (m Members) movedOn(id string) bool {
@@ -118,6 +148,21 @@ func (m Members) RemoveServer(ctx context.Context, id string) error {
 		}
 	}
 	return fault.Newf(fault.NotFound, "id %q was not found in the Raft configuration", id)
+}
+
+// RemoveForeign takes a server out that belongs to another cluster. One with a vote
+// is left to people: it was one of this cluster when it got it.
+func (m Members) RemoveForeign(ctx context.Context, id string) error {
+	n, servers, err := m.change(ctx)
+	if err != nil {
+		return err
+	}
+	for _, sv := range servers {
+		if string(sv.ID) == id && sv.Suffrage != raft.Voter {
+			return m.done(ctx, n.RemoveServer(sv.ID, 0, 0))
+		}
+	}
+	return nil
 }
 
 // RemovePeer takes a server out that a person names by ID or address.
@@ -231,7 +276,7 @@ func (m Members) Stats() (*rpc.RaftStatsReply, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &rpc.RaftStatsReply{LastContact: m.s.LastContact(), LastIndex: n.LastIndex(), LastTerm: lastTerm(n)}
+	out := &rpc.RaftStatsReply{LastContact: m.s.LastContact(), LastIndex: n.LastIndex(), LastTerm: lastTerm(n), ClusterID: m.s.former.ClusterID()}
 	if n.LastContact().IsZero() && !m.s.IsLeader() {
 		out.LastContact = -1
 	}

@@ -36,10 +36,14 @@ var errSilence = errors.New("leader: to be asked itself")
 // Cluster is the raft cluster as the leader changes it.
 type Cluster interface {
 	// AddServer takes a server in, or learns its new address. It does nothing for
-	// a server that stands there so.
+	// a server that stands there so. It fails with fault.Conflict for one that belongs
+	// to another cluster, and with fault.Unavailable for one that does not say.
 	AddServer(ctx context.Context, id, addr string, voter bool) error
 	// RemoveServer takes a server out; fault.NotFound if there is none.
 	RemoveServer(ctx context.Context, id string) error
+	// RemoveForeign takes a server without a vote out, if it is there: it belongs to
+	// another cluster.
+	RemoveForeign(ctx context.Context, id string) error
 }
 
 // Reconciler keeps the catalog, and raft's servers, in step with the pool.

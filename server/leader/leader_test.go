@@ -77,6 +77,11 @@ func (w *world) RemoveServer(_ context.Context, id string) error {
 	return fault.Newf(fault.NotFound, "not there")
 }
 
+func (w *world) RemoveForeign(_ context.Context, id string) error {
+	w.trace = append(w.trace, "raft foreign "+id)
+	return nil
+}
+
 // did returns the trace since the last call.
 func (w *world) did() string {
 	w.mu.Lock()
@@ -135,7 +140,7 @@ func TestMembersInTheCatalog(t *testing.T) {
 		foreign := client("f", leader.Alive)
 		foreign.Server = &leader.ServerInfo{Port: 8300, Cluster: "another"}
 		r.ClusterID = func() string { return "ours" }
-		step("raft + id-s 10.0.0.1:8300 false|raft + id-r 10.0.0.1:8300 false|f passing", me, server, replica, foreign)
+		step("raft + id-s 10.0.0.1:8300 false|raft + id-r 10.0.0.1:8300 false|raft foreign id-f|f passing", me, server, replica, foreign)
 		step("raft + id-s 10.0.0.1:8300 false|raft + id-r 10.0.0.1:8300 false|f gone", me, server, replica)
 		server.Status = leader.Leaving
 		step("raft + id-r 10.0.0.1:8300 false", me, server, replica)

@@ -73,9 +73,16 @@ func (r *Reconciler) join(ctx context.Context, m Member) error {
 	if theirs := m.Server.Cluster; theirs != "" && r.ClusterID != nil && r.ClusterID() != "" && theirs != r.ClusterID() {
 		r.Log.Error("a server of another raft cluster is in the pool of this datacenter; it is not taken in: give it an empty data directory, or another datacenter",
 			zap.String("server", m.Name), zap.String("cluster", theirs))
+		return r.Cluster.RemoveForeign(ctx, m.ID)
+	}
+	err := r.Cluster.AddServer(ctx, m.ID, m.address(), false)
+	if kind := fault.Of(err); kind == fault.Conflict || kind == fault.Unavailable {
+		// The pool will tell why, or it has just started.
+		r.Log.Debug("a server is not taken into the raft cluster yet", zap.String("server", m.Name), zap.Error(err))
+		r.later(m.Name)
 		return nil
 	}
-	return r.Cluster.AddServer(ctx, m.ID, m.address(), false)
+	return err
 }
 
 func (m Member) address() string { return joinPort(m.Address, m.Server.Port) }
