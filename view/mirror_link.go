@@ -35,7 +35,8 @@ type uplink struct {
 	outbox []*entry             // have something to be sent
 	send   chan struct{}        // of one place: there is something in the outbox
 	seq    uint64
-	silent int // sessions in a row that ended in silence; of run alone
+	heard  bool // anything in the last session; of run alone, as silent is
+	silent int  // short sessions that ended in silence, the last of them a while ago at most
 }
 
 // current reports whether the present session keeps what is held up to date.
@@ -48,8 +49,13 @@ func (u *uplink) current(h *held) bool {
 // spread enough that not all agents of a dead server come in the same moment.
 const firstPause = 50 * time.Millisecond
 
-// longSession is how long a session lives on a line that is well.
-const longSession = time.Minute
+const (
+	// shortSession is how long a session may have lived whose silence makes the next
+	// one more patient: a server that dies is no reason.
+	shortSession = 10 * time.Second
+	// longSession is how long one lives on a line that is well again.
+	longSession = time.Minute
+)
 
 var (
 	errSilent  = fault.Newf(fault.Unavailable, "the server has been silent for three heartbeats or more")
@@ -78,15 +84,13 @@ func (u *uplink) run() {
 	}
 }
 
-// judge notes how a session ended. Where one after the other falls silent, no
-// single server is to blame but the line: on one that loses a third of its
-// segments TCP is silent for a second every few, and sessions that end for it
-// never get as far as the news.
+// judge notes how a session ended. Where one after the other is heard and soon falls
+// silent, no single server is to blame but the line: on one that loses a third of
+// its segments TCP is silent for a second every few, and sessions that end for it
+// never get as far as the news. A line that is cut, or a server that hangs, is not
+// heard at all.
 func (u *uplink) judge(err error, lived time.Duration) {
-	if lived > longSession {
-		u.silent = 0
-	}
-	if errors.Is(err, errSilent) {
+	if u.heard && lived < shortSession && errors.Is(err, errSilent) {
 		u.silent++
 	}
 }
@@ -123,15 +127,20 @@ func (u *uplink) session() error {
 
 // watch ends a session that has fallen silent.
 func (u *uplink) watch(ctx context.Context, cancel context.CancelCauseFunc, alive <-chan struct{}) {
-	silence := u.patience()
-	t := time.NewTimer(silence)
+	began := time.Now()
+	u.heard = false
+	t := time.NewTimer(u.patience())
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-alive:
-			t.Reset(silence)
+			u.heard = true
+			if time.Since(began) > longSession {
+				u.silent = 0
+			}
+			t.Reset(u.patience())
 		case <-t.C:
 			cancel(errSilent)
 			return
