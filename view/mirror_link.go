@@ -36,7 +36,7 @@ type uplink struct {
 	send   chan struct{}        // of one place: there is something in the outbox
 	seq    uint64
 	heard  bool // anything in the last session; of run alone, as silent is
-	silent int  // short sessions that ended in silence, the last of them a while ago at most
+	silent int  // short sessions that ended in silence since one lasted long
 }
 
 // current reports whether the present session keeps what is held up to date.

@@ -191,9 +191,9 @@ func TestMirrorBearsPauses(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		before := net.sessionsEver()
 		net.count(func() { net.mute = true })
-		time.Sleep(1700 * time.Millisecond)
-		if n := net.sessionsEver() - before; n != 2 {
-			t.Errorf("%d sessions in the time in which two silent servers are left, want 2", n)
+		time.Sleep(10 * time.Second)
+		if n := net.sessionsEver() - before; n < 7 { // 5 if who is not heard at all were borne
+			t.Errorf("%d sessions in the time in which seven silent servers are left", n)
 		}
 	})
 }

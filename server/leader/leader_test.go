@@ -20,6 +20,7 @@ import (
 
 // world is a catalog and a raft cluster in memory, and what was done to them.
 type world struct {
+	refuse error // what raft says to a server that is to be taken in
 	mu     sync.Mutex
 	nodes  map[string]*catalog.Node
 	checks map[string]*catalog.Check // of life, by node
@@ -68,6 +69,9 @@ func (w *world) Call(_ context.Context, method string, in, out any) error {
 }
 
 func (w *world) AddServer(_ context.Context, id, addr string, voter bool) error {
+	if w.refuse != nil {
+		return w.refuse
+	}
 	w.trace = append(w.trace, fmt.Sprintf("raft + %s %s %t", id, addr, voter))
 	return nil
 }
@@ -142,6 +146,13 @@ func TestMembersInTheCatalog(t *testing.T) {
 		r.ClusterID = func() string { return "ours" }
 		step("raft + id-s 10.0.0.1:8300 false|raft + id-r 10.0.0.1:8300 false|raft foreign id-f|f passing", me, server, replica, foreign)
 		step("raft + id-s 10.0.0.1:8300 false|raft + id-r 10.0.0.1:8300 false|f gone", me, server, replica)
+		for _, w.refuse = range []error{fault.Conflict, fault.Unavailable} { // raft has time, and the catalog does not wait for it
+			early := client("e", leader.Alive)
+			early.Server = &leader.ServerInfo{Port: 8300}
+			step("e passing", me, early, server, replica)
+			step("e gone", me, server, replica)
+		}
+		w.refuse = nil
 		server.Status = leader.Leaving
 		step("raft + id-r 10.0.0.1:8300 false", me, server, replica)
 		server.Status = leader.Left
